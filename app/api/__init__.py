@@ -1,0 +1,1 @@
+"""What every endpoint shares: the error envelope, keys, request ids, strict schemas."""

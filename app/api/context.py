@@ -1,0 +1,35 @@
+"""What the endpoints work with: made once by the composition root, found through the Flask app."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+from redis import Redis
+
+from app.broker import Announcer
+from app.clients.service import KeyHasher
+from app.database import Database
+from app.runners.wake import Waker
+from app.secrets.envelope import Sealer
+from app.settings import Settings
+
+EXTENSION = "sequence"
+
+
+@dataclass(frozen=True)
+class Services:
+    """The outside world of one web process."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    follow_redis: Redis
+    announcer: Announcer
+    waker: Waker
+    sealer: Sealer
+    hasher: KeyHasher
+
+
+def services() -> Services:
+    """The services of the app that answers the present request."""
+    return cast(Services, current_app.extensions[EXTENSION])

@@ -1,0 +1,215 @@
+"""Reading an uploaded archive: tar, tar.gz or zip, in memory, bounded, and without trust.
+
+Nothing is ever written from here: members come back as values, and only regular files and
+directories with plain relative names do.
+"""
+
+import io
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+MAX_FILES = 1500
+"""More do not fit into the argument list that hands them to the sandbox."""
+
+_MAX_NAME_BYTES = 255
+_MAX_PATH_BYTES = 1024
+_TAR_BYTES_PER_MEMBER = 3 * 512
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+_TAR_MAGIC = (257, b"ustar")
+
+
+class ArchiveError(Exception):
+    """The archive cannot be used; the message says which member and why."""
+
+
+@dataclass(frozen=True)
+class ArchiveFile:
+    """One regular file of an archive; `path` is relative, with `/`, and normalised."""
+
+    path: str
+    content: bytes = field(repr=False)
+    is_executable: bool = False
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What an artifact unpacks to."""
+
+    files: tuple[ArchiveFile, ...]
+    directories: tuple[str, ...]
+
+    def file(self, path: str) -> ArchiveFile | None:
+        """The file at this path, or None."""
+        return next((file for file in self.files if file.path == path), None)
+
+
+@dataclass
+class _Collector:
+    """Gathers members and holds the limits that go over all of them."""
+
+    max_bytes: int
+    files: dict[str, ArchiveFile] = field(default_factory=dict)
+    directories: set[str] = field(default_factory=set)
+    total_bytes: int = 0
+    members: int = 0
+
+    def count_member(self) -> None:
+        self.members += 1
+        if self.members > 2 * MAX_FILES or len(self.files) >= MAX_FILES:
+            raise ArchiveError(f"the archive has more than {MAX_FILES} files")
+
+    def add_file(self, path: str, content: bytes, *, is_executable: bool) -> None:
+        if not path:
+            raise ArchiveError("the archive has a file without a name")
+        if path in self.files:
+            raise ArchiveError(f"the archive holds {path!r} twice")
+        self.total_bytes += len(content)
+        if self.total_bytes > self.max_bytes:
+            raise ArchiveError(
+                f"unpacked, the archive is above the limit of {self.max_bytes} bytes"
+            )
+        self.files[path] = ArchiveFile(path, content, is_executable)
+
+    def result(self) -> Archive:
+        for path in self.files:
+            parents = path.split("/")[:-1]
+            for depth in range(1, len(parents) + 1):
+                parent = "/".join(parents[:depth])
+                if parent in self.files:
+                    raise ArchiveError(f"{parent!r} is both a file and a directory in the archive")
+                self.directories.add(parent)
+        clash = self.directories.intersection(self.files)
+        if clash:
+            raise ArchiveError(f"{clash.pop()!r} is both a file and a directory in the archive")
+        return Archive(tuple(self.files.values()), tuple(sorted(self.directories)))
+
+
+def read_archive(content: bytes, *, max_unpacked_bytes: int) -> Archive:
+    """Read a tar, tar.gz or zip.
+
+    Raises:
+        ArchiveError: not such an archive, damaged, too large, or with a member that is neither a
+            regular file nor a directory below the root.
+    """
+    collector = _Collector(max_unpacked_bytes)
+    if content.startswith(_ZIP_MAGICS):
+        _read_zip(content, collector)
+    elif content.startswith(_GZIP_MAGIC):
+        _read_tar(_gunzip(content, max_unpacked_bytes), collector)
+    elif content[_TAR_MAGIC[0] :].startswith(_TAR_MAGIC[1]):
+        _read_tar(content, collector)
+    else:
+        raise ArchiveError("the artifact is not an archive: tar, tar.gz and zip are understood")
+    if not collector.files:
+        raise ArchiveError("the archive is empty: it holds no file")
+    return collector.result()
+
+
+def normalise(name: str) -> str:
+    """The plain relative path that a member's name stands for; empty for the root itself.
+
+    Raises:
+        ArchiveError: absolute, climbing out, too long, or with characters no file name needs.
+    """
+    if name.startswith(("/", "\\")):
+        raise ArchiveError(f"{name!r} is an absolute path; archives hold relative ones")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ArchiveError(f"{name!r} climbs out of the archive with '..'")
+    path = "/".join(parts)
+    try:
+        encoded = [part.encode() for part in parts]
+    except UnicodeEncodeError:
+        raise ArchiveError(f"{name!r} is not a UTF-8 name") from None
+    if not path.isprintable():
+        raise ArchiveError(f"{name!r} holds control characters")
+    too_long = any(len(part) > _MAX_NAME_BYTES for part in encoded)
+    if too_long or len(path.encode()) > _MAX_PATH_BYTES:
+        raise ArchiveError(f"{name[:60]!r}... is too long a name")
+    return path
+
+
+def _read_tar(content: bytes, collector: _Collector) -> None:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
+            for member in tar:
+                collector.count_member()
+                _take_tar_member(tar, member, collector)
+    except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:
+        raise ArchiveError(f"the tar archive is damaged: {error}") from None
+
+
+def _take_tar_member(tar: tarfile.TarFile, member: tarfile.TarInfo, collector: _Collector) -> None:
+    path = normalise(member.name)
+    if member.isdir():
+        if path:
+            collector.directories.add(path)
+        return
+    if not member.isreg() or member.issparse():
+        kind = "a link" if member.issym() or member.islnk() else "not a regular file"
+        raise ArchiveError(f"{member.name!r} is {kind}; archives hold regular files only")
+    reader = tar.extractfile(member)
+    data = reader.read() if reader else b""
+    if len(data) != member.size:
+        raise ArchiveError(f"the tar archive is damaged: {member.name!r} is cut short")
+    collector.add_file(path, data, is_executable=bool(member.mode & 0o100))
+
+
+def _read_zip(content: bytes, collector: _Collector) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist():
+                collector.count_member()
+                _take_zip_member(archive, member, collector)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        raise ArchiveError(f"the zip archive is damaged: {error}") from None
+
+
+def _take_zip_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, collector: _Collector
+) -> None:
+    path = normalise(member.filename)
+    if member.is_dir():
+        if path:
+            collector.directories.add(path)
+        return
+    if member.flag_bits & 0x1:
+        raise ArchiveError(f"{member.filename!r} is encrypted; upload it without a password")
+    mode = member.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        raise ArchiveError(f"{member.filename!r} is a link or device; only regular files may be")
+    room = collector.max_bytes - collector.total_bytes
+    with archive.open(member) as reader:
+        data = reader.read(room + 1)
+    collector.add_file(path, data, is_executable=bool(mode & 0o100))
+
+
+def _gunzip(content: bytes, max_unpacked_bytes: int) -> bytes:
+    # Every member costs a header and padding beyond its own bytes.
+    room = max_unpacked_bytes + 2 * MAX_FILES * _TAR_BYTES_PER_MEMBER
+    chunks = list(_decompressed(content, room + 1))
+    if sum(map(len, chunks)) > room:
+        raise ArchiveError(
+            f"unpacked, the archive is above the limit of {max_unpacked_bytes} bytes"
+        )
+    return b"".join(chunks)
+
+
+def _decompressed(content: bytes, room: int) -> Iterator[bytes]:
+    """The bytes of every gzip member in turn, `room` at the most."""
+    while content and room > 0:
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            chunk = inflater.decompress(content, room)
+        except zlib.error as error:
+            raise ArchiveError(f"the gzip data is damaged: {error}") from None
+        yield chunk
+        room -= len(chunk)
+        if room > 0 and not inflater.eof:
+            raise ArchiveError("the gzip data is damaged: it is cut short")
+        content = inflater.unused_data.lstrip(b"\0")

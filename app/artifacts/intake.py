@@ -1,0 +1,82 @@
+"""From the base64 of a request to an artifact that is known to be usable."""
+
+import base64
+import binascii
+import difflib
+import hashlib
+from dataclasses import dataclass, field
+
+from app.artifacts.archive import Archive, ArchiveError, normalise, read_archive
+from app.errors import Detail, TooLargeError, ValidationFailedError
+
+_FIELD = "artifact_base64"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A checked artifact: its bytes, their hash, and the normalised path of its entrypoint."""
+
+    content: bytes = field(repr=False)
+    sha256: str
+    entrypoint: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the decoded bytes."""
+        return len(self.content)
+
+
+def accept(
+    artifact_base64: str, entrypoint: str, *, max_bytes: int, max_unpacked_bytes: int
+) -> Upload:
+    """Decode and check an uploaded artifact.
+
+    Raises:
+        TooLargeError: more than `max_bytes`, decoded.
+        ValidationFailedError: not base64, not an archive, unusable members, no such entrypoint.
+    """
+    content = _decode(artifact_base64, max_bytes)
+    try:
+        archive = read_archive(content, max_unpacked_bytes=max_unpacked_bytes)
+    except ArchiveError as error:
+        raise _invalid(_FIELD, str(error)) from None
+    try:
+        path = normalise(entrypoint)
+    except ArchiveError as error:
+        raise _invalid("entrypoint", str(error)) from None
+    if archive.file(path) is None:
+        raise _invalid("entrypoint", _missing(path, archive))
+    return Upload(content, hashlib.sha256(content).hexdigest(), path)
+
+
+def _decode(artifact_base64: str, max_bytes: int) -> bytes:
+    compact = "".join(artifact_base64.split())
+    if len(compact) * 3 // 4 > max_bytes + 2:
+        raise _too_large(len(compact) * 3 // 4, max_bytes)
+    try:
+        content = base64.b64decode(compact, validate=True)
+    except (binascii.Error, ValueError):
+        raise _invalid(_FIELD, "is not valid base64 (RFC 4648, with padding)") from None
+    if not content:
+        raise _invalid(_FIELD, "the artifact is empty; send a tar, tar.gz or zip")
+    if len(content) > max_bytes:
+        raise _too_large(len(content), max_bytes)
+    return content
+
+
+def _missing(path: str, archive: Archive) -> str:
+    names = [file.path for file in archive.files]
+    close = difflib.get_close_matches(path, names, n=1)
+    programs = [name for name in names if name.endswith(".py") and "/" not in name][:5]
+    if close:
+        return f"the entrypoint {path!r} is not in the artifact; did you mean {close[0]!r}?"
+    found = f"; it holds {', '.join(programs)}" if programs else "; it holds no Python file"
+    return f"the entrypoint {path!r} is not in the artifact{found}"
+
+
+def _too_large(size: int, limit: int) -> TooLargeError:
+    return TooLargeError(f"the artifact has {size} bytes; the limit is {limit} bytes")
+
+
+def _invalid(field_name: str, message: str) -> ValidationFailedError:
+    return ValidationFailedError([Detail(field_name, message)])

@@ -1,0 +1,29 @@
+"""Queries about artifacts."""
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.artifacts.models import Artifact
+from app.database import database_now
+from app.strategies.models import Strategy
+
+
+def store(session: Session, sha256: str, content: bytes) -> None:
+    """Keep these bytes under their hash; nothing happens when they are there already."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    insert = dialect.insert(Artifact).values(
+        sha256=sha256, content=content, created_at=database_now()
+    )
+    session.execute(insert.on_conflict_do_nothing())
+
+
+def load(session: Session, sha256: str) -> bytes:
+    """The bytes under this hash."""
+    return session.scalars(select(Artifact.content).where(Artifact.sha256 == sha256)).one()
+
+
+def collect(session: Session, sha256: str) -> None:
+    """Remove the artifact unless a strategy still refers to it."""
+    referred = exists().where(Strategy.artifact_sha256 == sha256)
+    session.execute(delete(Artifact).where(Artifact.sha256 == sha256, ~referred))

@@ -1,0 +1,61 @@
+"""The web process is put together here."""
+
+from flask import Flask, request
+
+from app.api import envelope, request_id
+from app.api.context import EXTENSION, Services
+from app.broker import Announcer
+from app.clients.service import KeyHasher
+from app.database import Database
+from app.errors import BadRequestError
+from app.health.routes import blueprint as health
+from app.logs.routes import blueprint as logs
+from app.observability import configure_logging
+from app.redis_client import connect
+from app.runners.wake import Waker
+from app.secrets.envelope import Sealer
+from app.settings import Settings
+from app.strategies.routes import blueprint as strategies
+from app.version import PLATFORM_VERSION
+
+_BODY_BEYOND_ARTIFACT_BYTES = 1 << 20
+
+
+def create_app(settings: Settings) -> Flask:
+    """The Flask application for these settings; connects to nothing yet."""
+    configure_logging(settings.log_level)
+    app = Flask("app")
+    limit = settings.artifact_max_bytes * 4 // 3 + _BODY_BEYOND_ARTIFACT_BYTES
+    app.config.update(
+        API_TITLE="Hosted strategies",
+        API_VERSION=PLATFORM_VERSION,
+        OPENAPI_VERSION="3.1.0",
+        MAX_CONTENT_LENGTH=limit,
+    )
+    app.extensions[EXTENSION] = _services(settings)
+    request_id.init_app(app)
+    envelope.init_app(app)
+    app.before_request(_refuse_what_is_not_json)
+    api = envelope.EnvelopeApi(app)
+    for blueprint in (strategies, logs, health):
+        api.register_blueprint(blueprint)
+    return app
+
+
+def _services(settings: Settings) -> Services:
+    redis = connect(settings.redis_url)
+    return Services(
+        settings=settings,
+        database=Database(settings.database_url),
+        redis=redis,
+        follow_redis=connect(settings.redis_url, max_connections=settings.web_connections),
+        announcer=Announcer(settings),
+        waker=Waker(redis),
+        sealer=Sealer(settings.credential_public_key),
+        hasher=KeyHasher(settings.api_key_hash_key),
+    )
+
+
+def _refuse_what_is_not_json() -> None:
+    if request.content_length and not request.is_json:
+        raise BadRequestError("send the body as JSON, with `Content-Type: application/json`")

@@ -1,0 +1,33 @@
+"""Shapes of log requests and answers."""
+
+from marshmallow import Schema, fields, validate
+
+from app.api.schema import RequestSchema
+
+
+class LogQuerySchema(RequestSchema):
+    """Query of `GET .../logs`."""
+
+    run_id = fields.String(load_default=None)
+    after = fields.String(load_default=None)
+    limit = fields.Integer(load_default=1000, validate=validate.Range(1, 10_000))
+    follow = fields.Boolean(load_default=False)
+
+
+class LogLineSchema(Schema):
+    """One line; `id` is the cursor behind it, `ts_ms` Unix milliseconds."""
+
+    id = fields.String()
+    run_id = fields.String()
+    ts_ms = fields.Integer()
+    stream = fields.String()
+    line = fields.String()
+
+
+class LogPageSchema(Schema):
+    """A page of lines, oldest first."""
+
+    strategy_id = fields.String()
+    run_id = fields.String(allow_none=True)
+    logs = fields.List(fields.Nested(LogLineSchema))
+    next_after = fields.String(allow_none=True)

@@ -1,0 +1,1 @@
+"""Runners as the database knows them: who is alive and which queues they serve."""

@@ -1,0 +1,100 @@
+"""The envelope around one secret value.
+
+A fresh data key seals the JSON with XChaCha20-Poly1305; the additional data names the strategy and
+the column, so that a ciphertext moved to another row or column does not open. The data key itself
+is sealed to the runners' public key.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from nacl import bindings, exceptions
+from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.utils import random
+
+_KEY_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_KEYBYTES
+_NONCE_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
+
+
+class EnvelopeError(Exception):
+    """A sealed value does not open: wrong key, wrong row, altered. Says nothing of its content."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What the database holds of one secret value."""
+
+    ciphertext: bytes = field(repr=False)
+    nonce: bytes = field(repr=False)
+    wrapped_key: bytes = field(repr=False)
+    key_id: str
+
+
+class Sealer:
+    """Closes envelopes with a public key of 32 bytes, given in base64."""
+
+    def __init__(self, public_key: str) -> None:
+        key = PublicKey(base64.b64decode(public_key))
+        self._box = SealedBox(key)
+        self.key_id = key_id(key)
+
+    def seal(self, value: Any, *, strategy_id: str, column: str) -> Sealed:
+        """Seal a JSON value for this strategy and column."""
+        data_key = random(_KEY_BYTES)
+        nonce = random(_NONCE_BYTES)
+        ciphertext = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
+            json.dumps(value).encode(), _bound_to(strategy_id, column), nonce, data_key
+        )
+        return Sealed(ciphertext, nonce, self._box.encrypt(data_key), self.key_id)
+
+
+class Opener:
+    """Opens envelopes with any of several private keys, given in base64, newest first."""
+
+    def __init__(self, private_keys: Iterable[str]) -> None:
+        keys = [PrivateKey(base64.b64decode(key)) for key in private_keys]
+        self._boxes = {key_id(key.public_key): SealedBox(key) for key in keys}
+
+    def open(self, sealed: Sealed, *, strategy_id: str, column: str) -> Any:
+        """The JSON value.
+
+        Raises:
+            EnvelopeError: the key is not among ours, or the value is not what was sealed here.
+        """
+        box = self._boxes.get(sealed.key_id)
+        if box is None:
+            raise EnvelopeError(
+                f"sealed for key {sealed.key_id}, which is not in CREDENTIAL_ENCRYPTION_KEY; "
+                "add that key or deploy the strategy again"
+            )
+        try:
+            plain = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
+                sealed.ciphertext,
+                _bound_to(strategy_id, column),
+                sealed.nonce,
+                box.decrypt(sealed.wrapped_key),
+            )
+        except (exceptions.CryptoError, exceptions.TypeError, exceptions.ValueError):
+            # The cause is left out on purpose: nothing of the value may reach a log.
+            raise EnvelopeError("the sealed value was altered or moved; deploy it again") from None
+        return json.loads(plain)
+
+
+def key_id(public_key: PublicKey) -> str:
+    """16 hexadecimal digits that name a key pair without telling anything of it."""
+    return hashlib.blake2b(bytes(public_key), digest_size=8).hexdigest()
+
+
+def generate_key_pair() -> tuple[str, str]:
+    """A new private key and its public half, both in base64."""
+    private = PrivateKey.generate()
+    encode = base64.b64encode
+    return encode(bytes(private)).decode(), encode(bytes(private.public_key)).decode()
+
+
+def _bound_to(strategy_id: str, column: str) -> bytes:
+    return f"{strategy_id}\x00{column}".encode()

@@ -1,0 +1,347 @@
+"""Every environment variable of the platform, read and validated in this one module.
+
+A process calls `load(role)` once, at its start. All problems are reported together, each with the
+name of the variable and what to do. `python -m app.settings` prints `.env.example`.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+from app import settings_parsers as parse
+from app.settings_parsers import InvalidValueError
+
+
+class Role(StrEnum):
+    """What a process is for: it decides which variables have to be set."""
+
+    WEB = "web"
+    RUNNER = "runner"
+    SCHEDULER = "scheduler"
+    FLOWER = "flower"
+    ADMIN = "admin"
+
+
+class SettingsError(Exception):
+    """The environment is not usable.
+
+    Attributes:
+        problems: one sentence for each problem, in the order of `.env.example`.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"the environment is not usable:\n{lines}\nSee .env.example.")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable.
+
+    Attributes:
+        default: as it would stand in the environment; None when it has to be set.
+        unit: of the value, for the reader of `.env.example`.
+        required_for: the roles that cannot start without it.
+    """
+
+    name: str
+    help: str
+    unit: str
+    default: str | None
+    parser: Callable[[str], Any]
+    required_for: frozenset[Role] = frozenset()
+
+
+def _variable(  # noqa: PLR0913 - one argument for each column of .env.example
+    name: str,
+    help: str,
+    *,
+    parser: Callable[[str], Any],
+    unit: str = "text",
+    default: str | None = "",
+    required_for: tuple[Role, ...] = (),
+) -> Any:
+    spec = Variable(name, help, unit, default, parser, frozenset(required_for))
+    return dataclasses.field(metadata={"variable": spec})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parsed environment of one process; times in seconds, sizes in bytes."""
+
+    database_url: str = _variable(
+        "DATABASE_URL",
+        "The rows that are the truth: SQLite embedded, PostgreSQL in production.",
+        parser=parse.database_url,
+        unit="URL",
+        default="sqlite:///sequence.db",
+    )
+    redis_url: str = _variable(
+        "REDIS_URL",
+        "Log streams, wake-up channel, and the broker unless BROKER_URL names another.",
+        parser=parse.redis_url,
+        unit="URL",
+        default="redis://127.0.0.1:6379/0",
+    )
+    broker_url: str = _variable(
+        "BROKER_URL",
+        "Celery's broker; empty: REDIS_URL. RabbitMQ works as well.",
+        parser=parse.optional_url,
+        unit="URL",
+    )
+    port: int = _variable(
+        "PORT",
+        "Where the web process listens.",
+        parser=parse.integer(1, 65535),
+        unit="TCP port",
+        default="8000",
+    )
+    bind_host: str = _variable(
+        "BIND_HOST",
+        "Address that the web process listens on; every interface unless a proxy is in front.",
+        parser=parse.text,
+        unit="IP address",
+        default="0.0.0.0",  # noqa: S104 - behind a router, as Procfile hosts expect
+    )
+    web_concurrency: int = _variable(
+        "WEB_CONCURRENCY",
+        "gunicorn workers.",
+        parser=parse.integer(1, 256),
+        unit="processes",
+        default="2",
+    )
+    web_connections: int = _variable(
+        "WEB_CONNECTIONS",
+        "Connections that each gunicorn worker holds open, followers included.",
+        parser=parse.integer(10, 100_000),
+        unit="connections",
+        default="2000",
+    )
+    credential_public_key: str = _variable(
+        "CREDENTIAL_PUBLIC_KEY",
+        "Seals secrets. `python -m app.admin generate-keys` makes it with its private half.",
+        parser=parse.key_of_32_bytes,
+        unit="32 bytes, base64",
+        default=None,
+        required_for=(Role.WEB,),
+    )
+    credential_encryption_key: tuple[str, ...] = _variable(
+        "CREDENTIAL_ENCRYPTION_KEY",
+        "Opens secrets; only runners may hold it. Several, newest first, separated by commas.",
+        parser=parse.keys_of_32_bytes,
+        unit="32 bytes, base64",
+        default=None,
+        required_for=(Role.RUNNER,),
+    )
+    api_key_hash_key: str = _variable(
+        "API_KEY_HASH_KEY",
+        "API keys are stored only as hashes under this key; a new one invalidates all of them.",
+        parser=parse.key_of_32_bytes,
+        unit="32 bytes, base64",
+        default=None,
+        required_for=(Role.WEB, Role.ADMIN),
+    )
+    latency_targets: Mapping[str, str] = _variable(
+        "LATENCY_TARGETS",
+        "Known latency targets, each a queue of its own, with the region that serves it.",
+        parser=parse.targets,
+        unit="target=region, separated by commas",
+        default="default=local,coinbase=us-east-1,kalshi=eu-west-1,polymarket=eu-west-1",
+    )
+    artifact_max_bytes: int = _variable(
+        "ARTIFACT_MAX_BYTES",
+        "Largest artifact that may be uploaded, decoded.",
+        parser=parse.integer(1024, 1 << 30),
+        unit="bytes",
+        default="10485760",
+    )
+    artifact_max_unpacked_bytes: int = _variable(
+        "ARTIFACT_MAX_UNPACKED_BYTES",
+        "Largest artifact when unpacked; it has to fit into the strategy's workspace.",
+        parser=parse.integer(1024, 1 << 32),
+        unit="bytes",
+        default="67108864",
+    )
+    runner_name: str = _variable(
+        "RUNNER_NAME",
+        "Names this runner on its host; two on one host need two names.",
+        parser=parse.runner_name,
+        default="runner",
+    )
+    runner_queues: tuple[str, ...] = _variable(
+        "RUNNER_QUEUES",
+        "Latency targets that this runner serves; empty: all known ones.",
+        parser=parse.names,
+        unit="targets, separated by commas",
+    )
+    runner_max_strategies: int = _variable(
+        "RUNNER_MAX_STRATEGIES",
+        "Strategies that run at once on this runner.",
+        parser=parse.integer(1, 2000),
+        unit="strategies",
+        default="50",
+    )
+    sequence_api_url: str = _variable(
+        "SEQUENCE_API_URL",
+        "The platform's API as the runner reaches it; strategies are let through to it alone.",
+        parser=parse.http_url,
+        unit="URL",
+        default="http://127.0.0.1:8000",
+    )
+    lease_s: float = _variable(
+        "LEASE_SECS",
+        "How long a runner owns a strategy without renewing; a lost runner is noticed after it.",
+        parser=parse.number(2, 300),
+        unit="seconds",
+        default="15",
+    )
+    heartbeat_s: float = _variable(
+        "HEARTBEAT_SECS",
+        "How often a runner renews its leases; at most a third of LEASE_SECS.",
+        parser=parse.number(0.2, 100),
+        unit="seconds",
+        default="3",
+    )
+    sweep_s: float = _variable(
+        "SWEEP_SECS",
+        "How often the scheduler looks for what is due or lost.",
+        parser=parse.number(0.05, 60),
+        unit="seconds",
+        default="0.5",
+    )
+    requeue_after_s: float = _variable(
+        "REQUEUE_AFTER_SECS",
+        "A queued strategy that nobody claimed for this long is announced again.",
+        parser=parse.number(0.5, 3600),
+        unit="seconds",
+        default="10",
+    )
+    stop_grace_s: float = _variable(
+        "STOP_GRACE_SECS",
+        "Between SIGTERM and SIGKILL when a strategy is stopped.",
+        parser=parse.number(0, 300),
+        unit="seconds",
+        default="10",
+    )
+    log_max_lines: int = _variable(
+        "LOG_MAX_LINES",
+        "Log lines kept of each run, about; older ones are trimmed, and readers are told.",
+        parser=parse.integer(100, 100_000_000),
+        unit="lines",
+        default="100000",
+    )
+    log_runs_kept: int = _variable(
+        "LOG_RUNS_KEPT",
+        "Runs of a strategy whose row and log are kept.",
+        parser=parse.integer(1, 10_000),
+        unit="runs",
+        default="20",
+    )
+    log_level: str = _variable(
+        "LOG_LEVEL",
+        "How much the platform's own processes say.",
+        parser=parse.one_of("debug", "info", "warning", "error"),
+        default="info",
+    )
+    flower_basic_auth: str = _variable(
+        "FLOWER_BASIC_AUTH",
+        "Who may see Flower; Flower reads it itself.",
+        parser=parse.user_and_password,
+        unit="user:password",
+        default=None,
+        required_for=(Role.FLOWER,),
+    )
+    flower_port: int = _variable(
+        "FLOWER_PORT",
+        "Where Flower listens; Flower reads it itself.",
+        parser=parse.integer(1, 65535),
+        unit="TCP port",
+        default="5555",
+    )
+
+    @property
+    def broker(self) -> str:
+        """URL of Celery's broker."""
+        return self.broker_url or self.redis_url
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that a runner with these settings consumes."""
+        return self.runner_queues or tuple(self.latency_targets)
+
+
+def variables() -> list[tuple[str, Variable]]:
+    """Attribute name and variable for each setting, in the order of `.env.example`."""
+    return [
+        (field.name, cast(Variable, field.metadata["variable"]))
+        for field in dataclasses.fields(Settings)
+    ]
+
+
+def load(role: Role, environ: Mapping[str, str]) -> Settings:
+    """Parse and check the environment for a process of this role.
+
+    Raises:
+        SettingsError: with every problem there is, not only the first.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for attribute, variable in variables():
+        text = environ.get(variable.name, "").strip() or variable.default
+        if not text:
+            if role in variable.required_for:
+                problems.append(f"{variable.name} is not set: {variable.help}")
+            values[attribute] = variable.parser("") if text is not None else ""
+            continue
+        try:
+            values[attribute] = variable.parser(text)
+        except InvalidValueError as error:
+            problems.append(f"{variable.name} {error} (unit: {variable.unit})")
+    if not problems:
+        problems = _contradictions(Settings(**values))
+    if problems:
+        raise SettingsError(problems)
+    return Settings(**values)
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    problems = []
+    if settings.heartbeat_s * 3 > settings.lease_s:
+        problems.append(
+            f"HEARTBEAT_SECS ({settings.heartbeat_s:g}) must be at most a third of "
+            f"LEASE_SECS ({settings.lease_s:g}), or one late beat kills every strategy"
+        )
+    unknown = [name for name in settings.runner_queues if name not in settings.latency_targets]
+    if unknown:
+        problems.append(
+            f"RUNNER_QUEUES names {', '.join(unknown)}, which LATENCY_TARGETS does not know; "
+            f"known are {', '.join(settings.latency_targets)}"
+        )
+    if "default" not in settings.latency_targets:
+        problems.append("LATENCY_TARGETS must have a target `default`, for those who name none")
+    return problems
+
+
+def example_file() -> str:
+    """The text of `.env.example`."""
+    blocks = [
+        "# Every setting of the platform, with its default and unit; `python -m app.settings`"
+    ]
+    blocks[0] += " prints this file.\n"
+    for _, variable in variables():
+        required = ", ".join(sorted(variable.required_for))
+        note = f" Required for: {required}." if required else ""
+        value = variable.default or ""
+        assignment = f"{variable.name}={value}"
+        if variable.default is None or value == "":
+            assignment = f"# {variable.name}="
+        blocks.append(f"# {variable.help}{note}\n# Unit: {variable.unit}\n{assignment}\n")
+    return "\n".join(blocks)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(example_file())

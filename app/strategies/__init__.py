@@ -1,0 +1,1 @@
+"""Strategies: their rows, their states, and what may be asked of them."""

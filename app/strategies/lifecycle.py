@@ -1,0 +1,148 @@
+"""The one way in which a strategy's status changes: compare-and-set plus an event row.
+
+Both sides use it: the web tier for what owners ask, runners and the scheduler for what happens.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import CursorResult, select, update
+from sqlalchemy.orm import Session
+
+from app.database import database_now
+from app.strategies.models import Strategy, StrategyEvent
+from app.strategies.states import DesiredState, Event, Reason, Status, next_status
+
+
+class LostRaceError(Exception):
+    """The row changed between the look and the set; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One transition.
+
+    Attributes:
+        actor: who did it: `key:<id>`, `runner:<id>` or `scheduler`.
+        values: further columns to set in the same statement.
+    """
+
+    event: Event
+    reason: Reason
+    actor: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def lock(session: Session, strategy_id: str) -> Strategy | None:
+    """The row, locked until the transaction ends (SQLite locks all rows at once); None if gone."""
+    return session.scalar(
+        select(Strategy)
+        .where(Strategy.strategy_id == strategy_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def apply(session: Session, row: Strategy, change: Change) -> Status:
+    """Carry out a transition of the row and write its event; returns the new status.
+
+    `row` is as it was read; it is refreshed afterwards.
+
+    Raises:
+        IllegalTransitionError: the table has no such transition.
+        LostRaceError: the row is no longer in the status and epoch that it was read in.
+    """
+    before, epoch = Status(row.status), row.epoch
+    after = next_status(before, change.event)
+    result = session.execute(
+        update(Strategy)
+        .where(
+            Strategy.strategy_id == row.strategy_id,
+            Strategy.status == before,
+            Strategy.epoch == epoch,
+        )
+        .values(
+            status=after,
+            status_reason=change.reason,
+            updated_at=database_now(),
+            **_values_of(after),
+            **change.values,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker
+    if result.rowcount != 1:
+        raise LostRaceError(row.strategy_id)
+    session.refresh(row)
+    _record(session, row, change, before)
+    return after
+
+
+def owner_stops(session: Session, row: Strategy, actor: str) -> bool:
+    """The owner wants it stopped; True when a runner has to be told.
+
+    What waits is stopped at once; what runs is asked to end, and its runner says when it has.
+    """
+    row.desired_state = DesiredState.STOPPED
+    row.create_fingerprint = None
+    if row.status == Status.RUNNING:
+        if row.stop_requested_at is None:
+            row.stop_requested_at = database_now()
+        row.updated_at = database_now()
+        session.flush()
+        return True
+    session.flush()
+    if row.status != Status.STOPPED:
+        apply(session, row, Change(Event.STOP, Reason.STOPPED_BY_USER, actor, {"restart_count": 0}))
+    return False
+
+
+def owner_starts(session: Session, row: Strategy, actor: str) -> bool:
+    """The owner wants it running; True when runners have to be told that it waits.
+
+    One that is being stopped is started again once it is gone: never two at a time.
+    """
+    row.desired_state = DesiredState.RUNNING
+    row.create_fingerprint = None
+    session.flush()
+    if row.status in (Status.QUEUED, Status.RUNNING):
+        return False
+    apply(session, row, Change(Event.START, Reason.REQUESTED, actor, FRESH_START))
+    return True
+
+
+FRESH_START: dict[str, Any] = {
+    "restart_count": 0,
+    "failure_streak": 0,
+    "crash_signature": None,
+    "crash_count": 0,
+    "exit_code": None,
+}
+"""What a start by hand forgets: the past of a crash loop."""
+
+
+def _values_of(after: Status) -> dict[str, Any]:
+    """Columns that belong to being in a status, whatever led there."""
+    values: dict[str, Any] = {"next_restart_at": None, "queued_at": None, "announced_at": None}
+    if after == Status.QUEUED:
+        values["queued_at"] = values["announced_at"] = database_now()
+    if after != Status.RUNNING:
+        values |= {"runner_id": None, "lease_expires_at": None, "stop_requested_at": None}
+    return values
+
+
+def _record(session: Session, row: Strategy, change: Change, before: Status) -> None:
+    session.add(
+        StrategyEvent(
+            strategy_id=row.strategy_id,
+            at=database_now(),
+            event=change.event,
+            from_status=before,
+            to_status=row.status,
+            reason=change.reason,
+            actor=change.actor,
+            run_id=row.run_id,
+            epoch=row.epoch,
+        )
+    )
+    session.flush()

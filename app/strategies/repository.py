@@ -1,0 +1,93 @@
+"""Queries about strategies and their runs, as their owners see them."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session, defer
+
+from app.clients.service import Principal
+from app.strategies.models import Run, Strategy, StrategyEvent
+
+_SEALED = [
+    defer(getattr(Strategy, f"{slot}_{part}"))
+    for slot in ("secrets", "sequence_api_key")
+    for part in ("ciphertext", "nonce", "wrapped_key")
+]
+
+
+def find(session: Session, owner: Principal, strategy_id: str) -> Strategy | None:
+    """The owner's strategy with this id, or None; a deleted one is gone for its owner."""
+    return session.scalar(
+        select(Strategy)
+        .options(*_SEALED)
+        .where(
+            Strategy.strategy_id == strategy_id,
+            Strategy.client_id == owner.client_id,
+            Strategy.is_sandbox == owner.is_sandbox,
+            Strategy.deleted_at.is_(None),
+        )
+    )
+
+
+def find_by_name(session: Session, client_id: str, is_sandbox: bool, name: str) -> Strategy | None:
+    """The strategy of this name, locked for a change, or None."""
+    return session.scalar(
+        select(Strategy)
+        .where(
+            Strategy.client_id == client_id,
+            Strategy.is_sandbox == is_sandbox,
+            Strategy.name == name,
+            Strategy.deleted_at.is_(None),
+        )
+        .with_for_update()
+    )
+
+
+def list_all(session: Session, owner: Principal) -> Sequence[Strategy]:
+    """Every strategy that this owner may see, newest first."""
+    return session.scalars(
+        select(Strategy)
+        .options(*_SEALED)
+        .where(
+            Strategy.client_id == owner.client_id,
+            Strategy.is_sandbox == owner.is_sandbox,
+            Strategy.deleted_at.is_(None),
+        )
+        .order_by(Strategy.created_at.desc(), Strategy.strategy_id)
+    ).all()
+
+
+def find_run(session: Session, strategy_id: str, run_id: str) -> Run | None:
+    """The run of this strategy with this id, or None."""
+    return session.scalar(select(Run).where(Run.strategy_id == strategy_id, Run.run_id == run_id))
+
+
+def run_of_epoch(session: Session, strategy_id: str, epoch: int) -> Run | None:
+    """The run that the strategy's claim number `epoch` made, or None."""
+    return session.scalar(select(Run).where(Run.strategy_id == strategy_id, Run.epoch == epoch))
+
+
+def next_run(session: Session, strategy_id: str, epoch: int) -> Run | None:
+    """The first run after claim number `epoch`, or None."""
+    return session.scalar(
+        select(Run)
+        .where(Run.strategy_id == strategy_id, Run.epoch > epoch)
+        .order_by(Run.epoch)
+        .limit(1)
+    )
+
+
+def run_ids(session: Session, strategy_id: str) -> list[str]:
+    """Ids of all runs of a strategy, newest first."""
+    return list(
+        session.scalars(
+            select(Run.run_id).where(Run.strategy_id == strategy_id).order_by(Run.epoch.desc())
+        )
+    )
+
+
+def purge(session: Session, strategy_id: str) -> None:
+    """Remove the row with its runs and events."""
+    session.execute(delete(StrategyEvent).where(StrategyEvent.strategy_id == strategy_id))
+    session.execute(delete(Run).where(Run.strategy_id == strategy_id))
+    session.execute(delete(Strategy).where(Strategy.strategy_id == strategy_id))

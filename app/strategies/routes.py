@@ -1,0 +1,73 @@
+"""The strategy endpoints: parse, call one service function, serialise."""
+
+from typing import Any
+
+from flask import request
+from flask_smorest import Blueprint
+
+from app.api.auth import caller, requires_key
+from app.api.context import services
+from app.strategies import service
+from app.strategies.schemas import (
+    CreateSchema,
+    DeletedSchema,
+    OneStrategySchema,
+    StrategyListSchema,
+)
+
+blueprint = Blueprint(
+    "strategies", __name__, url_prefix="/v1/strategies", description="Hosted strategies"
+)
+
+
+@blueprint.route("", methods=["POST"])
+@requires_key
+@blueprint.arguments(CreateSchema)
+@blueprint.response(201, OneStrategySchema)
+@blueprint.alt_response(200, schema=OneStrategySchema)
+def create_strategy(body: dict[str, Any]) -> Any:
+    """Create a strategy, or replace the artifact and settings of the one with this name."""
+    key = request.headers.get("Idempotency-Key", "")
+    created = service.create(services(), caller(), body, key)
+    return {"strategy": created.row}, 201 if created.is_new else 200
+
+
+@blueprint.route("", methods=["GET"])
+@requires_key
+@blueprint.response(200, StrategyListSchema)
+def list_strategies() -> Any:
+    """Every strategy of the caller, newest first."""
+    return {"strategies": service.list_all(services(), caller())}
+
+
+@blueprint.route("/<strategy_id>", methods=["GET"])
+@requires_key
+@blueprint.response(200, OneStrategySchema)
+def get_strategy(strategy_id: str) -> Any:
+    """One strategy."""
+    return {"strategy": service.get(services(), caller(), strategy_id)}
+
+
+@blueprint.route("/<strategy_id>/start", methods=["POST"])
+@requires_key
+@blueprint.response(200, OneStrategySchema)
+def start_strategy(strategy_id: str) -> Any:
+    """Make it run."""
+    return {"strategy": service.start(services(), caller(), strategy_id)}
+
+
+@blueprint.route("/<strategy_id>/stop", methods=["POST"])
+@requires_key
+@blueprint.response(200, OneStrategySchema)
+def stop_strategy(strategy_id: str) -> Any:
+    """Make it end: SIGTERM, some grace, then SIGKILL."""
+    return {"strategy": service.stop(services(), caller(), strategy_id)}
+
+
+@blueprint.route("/<strategy_id>", methods=["DELETE"])
+@requires_key
+@blueprint.response(200, DeletedSchema)
+def delete_strategy(strategy_id: str) -> Any:
+    """Purge its artifact, row and logs; a running one is stopped first."""
+    service.delete(services(), caller(), strategy_id)
+    return {"strategy_id": strategy_id, "deleted": True}

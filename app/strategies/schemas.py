@@ -1,0 +1,166 @@
+"""Shapes of strategy requests and answers."""
+
+import math
+import re
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, pre_load, validate
+
+from app.api.schema import RequestSchema
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = "SEQUENCE_"
+_MAX_VARIABLES_BYTES = 65_536
+_MAX_NAME_CHARS = 100
+_MAX_TIMEOUT_S = 366 * 86_400
+
+
+def _plain_name(value: str) -> None:
+    if not 0 < len(value) <= _MAX_NAME_CHARS or value != value.strip() or not value.isprintable():
+        raise ValidationError(
+            f"a name is 1 to {_MAX_NAME_CHARS} printable characters without blanks at its ends"
+        )
+
+
+def _only_python(value: str) -> None:
+    if value != "python":
+        raise ValidationError(f"runtime must be 'python', not {value!r}")
+
+
+def _variables(value: dict[str, str]) -> None:
+    for name in value:
+        if not _ENV_NAME.fullmatch(name):
+            raise ValidationError(f"{name!r} is not a name for an environment variable")
+        if name.startswith(_RESERVED):
+            raise ValidationError(f"{name} is reserved: names that start with SEQUENCE_ are ours")
+    size = sum(len(name) + len(text.encode()) for name, text in value.items())
+    if size > _MAX_VARIABLES_BYTES:
+        raise ValidationError(f"{size} bytes in all; at most {_MAX_VARIABLES_BYTES} are allowed")
+
+
+def _clean_text(value: str) -> None:
+    if "\0" in value:
+        raise ValidationError("must not hold a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValidationError("is not valid Unicode") from None
+
+
+class _Text(fields.String):
+    """Text without NUL or lone surrogates: neither fits into a database or an environment."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        _clean_text(text)
+        return text
+
+
+def _clean_json(value: Any) -> None:
+    """PostgreSQL's JSONB takes neither NUL nor lone surrogates, so nobody gets to store them."""
+    if isinstance(value, str):
+        _clean_text(value)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _clean_json(key)
+            _clean_json(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _clean_json(inner)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValidationError("NaN and infinite numbers are not JSON")
+
+
+class PlacementSchema(RequestSchema):
+    """Where a strategy wants to run: targets in order of preference."""
+
+    mode = _Text(validate=validate.Length(max=32))
+    latency_target = fields.List(_Text(), validate=validate.Length(max=16))
+
+    @pre_load
+    def _one_is_a_list(self, data: Any, **_: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("latency_target"), str):
+            return {**data, "latency_target": [data["latency_target"]]}
+        return data
+
+
+class ResourcesSchema(RequestSchema):
+    """What a strategy may use; `timeout_secs` 0 is no time-out."""
+
+    cpu_millis = fields.Integer(strict=True, load_default=250, validate=validate.Range(10, 64_000))
+    memory_mb = fields.Integer(strict=True, load_default=512, validate=validate.Range(32, 262_144))
+    timeout_secs = fields.Integer(
+        strict=True, load_default=0, validate=validate.Range(0, _MAX_TIMEOUT_S)
+    )
+
+
+class CreateSchema(RequestSchema):
+    """Body of `POST /v1/strategies`."""
+
+    name = _Text(required=True, validate=_plain_name)
+    runtime = _Text(required=True, validate=_only_python)
+    entrypoint = _Text(required=True, validate=validate.Length(1, 255))
+    artifact_base64 = fields.String(required=True)
+    start_immediately = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    manifest = fields.Dict(keys=fields.String(), load_default=dict, validate=_clean_json)
+    placement = fields.Nested(PlacementSchema, load_default=dict)
+    resources = fields.Nested(ResourcesSchema, load_default=lambda: ResourcesSchema().load({}))
+    risk = fields.Dict(keys=fields.String(), load_default=dict, validate=_clean_json)
+    env = fields.Dict(keys=_Text(), values=_Text(), load_default=dict, validate=_variables)
+    secrets = fields.Dict(keys=_Text(), values=_Text(), load_default=dict, validate=_variables)
+    sequence_api_key = fields.String(load_default=None, allow_none=True)
+
+    @pre_load
+    def _null_is_absent(self, data: Any, **_: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        optional = set(data) - {"name", "runtime", "entrypoint", "artifact_base64"}
+        return {k: v for k, v in data.items() if not (k in optional and v is None)}
+
+
+class StrategySchema(Schema):
+    """A strategy as its owner sees it; secrets and the injected key are never part of it."""
+
+    strategy_id = fields.String()
+    name = fields.String()
+    runtime = fields.String()
+    entrypoint = fields.String()
+    artifact_sha256 = fields.String()
+    size_bytes = fields.Integer()
+    desired_state = fields.String()
+    status = fields.String()
+    status_reason = fields.String()
+    is_sandbox = fields.Boolean()
+    latency_target = fields.String()
+    run_id = fields.String(allow_none=True)
+    restart_count = fields.Integer()
+    exit_code = fields.Integer(allow_none=True)
+    next_restart_at = fields.Function(
+        lambda row: None if row.next_restart_at is None else int(row.next_restart_at) + 1
+    )
+    env = fields.Dict()
+    manifest = fields.Dict()
+    placement = fields.Dict()
+    resources = fields.Dict()
+    risk = fields.Dict()
+    created_at = fields.Function(lambda row: int(row.created_at))
+    updated_at = fields.Function(lambda row: int(row.updated_at))
+
+
+class OneStrategySchema(Schema):
+    """`{"strategy": {...}}`."""
+
+    strategy = fields.Nested(StrategySchema)
+
+
+class StrategyListSchema(Schema):
+    """`{"strategies": [...]}`."""
+
+    strategies = fields.List(fields.Nested(StrategySchema))
+
+
+class DeletedSchema(Schema):
+    """What a delete answers."""
+
+    strategy_id = fields.String()
+    deleted = fields.Boolean()

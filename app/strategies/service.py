@@ -1,0 +1,260 @@
+"""What owners may ask of their strategies; each function owns its transaction.
+
+Messages to runners go out after the commit, and a lost one is made good by the sweep.
+"""
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.api.context import Services
+from app.artifacts import intake
+from app.artifacts import repository as artifacts
+from app.clients.service import Principal, authenticate
+from app.database import database_now
+from app.errors import Detail, NotFoundError, UnauthorizedError, ValidationFailedError
+from app.logs import stream
+from app.runners import repository as runners
+from app.strategies import lifecycle, placement, repository
+from app.strategies.models import Strategy
+from app.strategies.states import DesiredState, Reason, Status
+
+REPEAT_WINDOW_S = 60.0
+"""For this long the same create again is taken for a client's retry."""
+
+_PLAIN = ("name", "runtime", "env", "manifest", "placement", "resources", "risk")
+
+
+@dataclass(frozen=True)
+class Created:
+    """What a create came to; `is_new` is False when it replaced one or repeated itself."""
+
+    row: Strategy
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A checked create request on its way into the database."""
+
+    body: dict[str, Any]
+    upload: intake.Upload
+    owner: Principal
+    actor: str
+    fingerprint: str
+
+
+def create(
+    services: Services, caller: Principal, body: dict[str, Any], idempotency_key: str
+) -> Created:
+    """Make a strategy, or give the one of this name a new artifact and new settings.
+
+    A repetition of the last create within a minute changes nothing: clients retry.
+
+    Raises:
+        ValidationFailedError, TooLargeError: the body is not usable.
+    """
+    settings = services.settings
+    placement.check_targets(
+        body["placement"].get("latency_target", []), settings.latency_targets.keys()
+    )
+    upload = intake.accept(
+        body["artifact_base64"],
+        body["entrypoint"],
+        max_bytes=settings.artifact_max_bytes,
+        max_unpacked_bytes=settings.artifact_max_unpacked_bytes,
+    )
+    owner = _owner(services, caller, body["sequence_api_key"])
+    fingerprint = _fingerprint(services, body, upload.sha256, idempotency_key)
+    order = _Order(body, upload, owner, f"key:{caller.key_id}", fingerprint)
+    try:
+        created, announce = _commit(services, order)
+    except IntegrityError:
+        # Another request made the same name first: ours now replaces it.
+        created, announce = _commit(services, order)
+    if announce:
+        services.announcer.announce(created.row.strategy_id, created.row.latency_target)
+    services.waker.wake(created.row.runner_id)
+    return created
+
+
+def list_all(services: Services, caller: Principal) -> Sequence[Strategy]:
+    """The caller's strategies, newest first."""
+    with services.database.reading() as session:
+        return repository.list_all(session, caller)
+
+
+def get(services: Services, caller: Principal, strategy_id: str) -> Strategy:
+    """One strategy.
+
+    Raises:
+        NotFoundError: the caller has none with this id.
+    """
+    with services.database.reading() as session:
+        return _found(session, caller, strategy_id)
+
+
+def start(services: Services, caller: Principal, strategy_id: str) -> Strategy:
+    """Make it run; nothing changes for one that runs or waits already."""
+    with services.database.transaction() as session:
+        row = _locked(session, caller, strategy_id)
+        wanted = row.placement.get("latency_target", [])
+        row.latency_target = placement.choose_queue(wanted, runners.live_queues(session))
+        announce = lifecycle.owner_starts(session, row, f"key:{caller.key_id}")
+    if announce:
+        services.announcer.announce(row.strategy_id, row.latency_target)
+    return row
+
+
+def stop(services: Services, caller: Principal, strategy_id: str) -> Strategy:
+    """Make it end; a running one is told at once and answers as running until it is gone."""
+    with services.database.transaction() as session:
+        row = _locked(session, caller, strategy_id)
+        lifecycle.owner_stops(session, row, f"key:{caller.key_id}")
+    services.waker.wake(row.runner_id)
+    stream.notify(services.redis, strategy_id)
+    return row
+
+
+def delete(services: Services, caller: Principal, strategy_id: str) -> None:
+    """Make it gone for its owner now; a running one is stopped first and then purged."""
+    with services.database.transaction() as session:
+        row = _locked(session, caller, strategy_id)
+        row.deleted_at = database_now()
+        is_running = lifecycle.owner_stops(session, row, f"key:{caller.key_id}")
+        runs = [] if is_running else purge(session, row)
+    services.waker.wake(row.runner_id)
+    stream.notify(services.redis, strategy_id)
+    if not is_running:
+        stream.delete(services.redis, strategy_id, runs)
+
+
+def purge(session: Session, row: Strategy) -> list[str]:
+    """Remove everything the database holds of a strategy; returns the runs whose logs remain."""
+    runs = repository.run_ids(session, row.strategy_id)
+    repository.purge(session, row.strategy_id)
+    session.flush()
+    artifacts.collect(session, row.artifact_sha256)
+    return runs
+
+
+def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
+    with services.database.transaction() as session:
+        owner = order.owner
+        row = repository.find_by_name(
+            session, owner.client_id, owner.is_sandbox, order.body["name"]
+        )
+        if row is not None and _is_repeat(session, row, order.fingerprint):
+            return Created(row, is_new=False), False
+        is_new = row is None
+        old_sha256 = row.artifact_sha256 if row else None
+        artifacts.store(session, order.upload.sha256, order.upload.content)
+        row = row or _new_row(owner)
+        _fill(services, session, row, order)
+        session.add(row)
+        session.flush()
+        announce = _set_going(session, row, order)
+        row.create_fingerprint = order.fingerprint
+        row.create_fingerprint_at = database_now()
+        session.flush()
+        if old_sha256 and old_sha256 != row.artifact_sha256:
+            artifacts.collect(session, old_sha256)
+        session.refresh(row)
+    return Created(row, is_new), announce
+
+
+def _set_going(session: Session, row: Strategy, order: _Order) -> bool:
+    """Bring a new or replaced strategy to what its owner wants; True if runners must be told."""
+    wants_to_run = row.desired_state == DesiredState.RUNNING
+    if row.status == Status.RUNNING and wants_to_run:
+        # The old version ends gracefully, and only then the new one starts.
+        lifecycle.owner_stops(session, row, order.actor)
+    if wants_to_run or order.body["start_immediately"]:
+        return lifecycle.owner_starts(session, row, order.actor)
+    return False
+
+
+def _fill(services: Services, session: Session, row: Strategy, order: _Order) -> None:
+    for name in _PLAIN:
+        setattr(row, name, order.body[name])
+    row.entrypoint = order.upload.entrypoint
+    row.artifact_sha256 = order.upload.sha256
+    row.size_bytes = order.upload.size_bytes
+    wanted = order.body["placement"].get("latency_target", [])
+    row.latency_target = placement.choose_queue(wanted, runners.live_queues(session))
+    for slot in ("secrets", "sequence_api_key"):
+        value = order.body[slot]
+        sealer = services.sealer
+        sealed = sealer.seal(value, strategy_id=row.strategy_id, column=slot) if value else None
+        row.seal(slot, sealed)
+    row.updated_at = database_now()
+
+
+def _new_row(owner: Principal) -> Strategy:
+    return Strategy(
+        strategy_id=str(uuid.uuid4()),
+        client_id=owner.client_id,
+        is_sandbox=owner.is_sandbox,
+        desired_state=DesiredState.STOPPED,
+        status=Status.STOPPED,
+        status_reason=Reason.CREATED,
+        epoch=0,
+        created_at=database_now(),
+    )
+
+
+def _owner(services: Services, caller: Principal, injected_key: str | None) -> Principal:
+    """Whose strategy it becomes: its mode follows the injected key."""
+    if injected_key is None:
+        return caller
+    try:
+        with services.database.reading() as session:
+            owner = authenticate(session, services.hasher, injected_key)
+    except UnauthorizedError as error:
+        raise _bad_injected_key(error.message) from None
+    if owner.client_id != caller.client_id:
+        raise _bad_injected_key("the API key is not known here, or it was revoked")
+    return owner
+
+
+def _bad_injected_key(message: str) -> ValidationFailedError:
+    return ValidationFailedError([Detail("sequence_api_key", message)])
+
+
+def _fingerprint(
+    services: Services, body: dict[str, Any], sha256: str, idempotency_key: str
+) -> str:
+    content = {k: v for k, v in body.items() if k != "artifact_base64"}
+    return services.hasher(json.dumps([content, sha256, idempotency_key], sort_keys=True))
+
+
+def _is_repeat(session: Session, row: Strategy, fingerprint: str) -> bool:
+    if row.create_fingerprint != fingerprint or row.create_fingerprint_at is None:
+        return False
+    now = session.scalars(select(database_now())).one()
+    return now - row.create_fingerprint_at < REPEAT_WINDOW_S
+
+
+def _locked(session: Session, caller: Principal, strategy_id: str) -> Strategy:
+    _found(session, caller, strategy_id)
+    row = lifecycle.lock(session, strategy_id)
+    if row is None or row.deleted_at is not None:
+        raise _not_found(strategy_id)
+    return row
+
+
+def _found(session: Session, caller: Principal, strategy_id: str) -> Strategy:
+    row = repository.find(session, caller, strategy_id)
+    if row is None:
+        raise _not_found(strategy_id)
+    return row
+
+
+def _not_found(strategy_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no strategy {strategy_id!r} that this key may see")
