@@ -185,6 +185,13 @@ class Settings:
         unit="strategies",
         default="50",
     )
+    runner_first_uid: int = _variable(
+        "RUNNER_FIRST_UID",
+        "A root runner gives each sandbox a user id of its own, counted from here.",
+        parser=parse.integer(1000, 2_000_000_000),
+        unit="user id",
+        default="200000",
+    )
     sequence_api_url: str = _variable(
         "SEQUENCE_API_URL",
         "The platform's API as the runner reaches it; strategies are let through to it alone.",

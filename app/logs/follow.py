@@ -18,7 +18,7 @@ from app.api.context import Services
 from app.clients.service import Principal
 from app.logs import stream
 from app.logs.cursor import Cursor
-from app.logs.service import record, with_trimmed_marker
+from app.logs.service import record, with_gap_markers
 from app.logs.stream import Batch
 from app.strategies import repository
 from app.strategies.models import Run, Strategy
@@ -110,7 +110,7 @@ class Follower:
     def _deliver(self, run: Run, batch: Batch) -> Iterator[str]:
         after = cast(Cursor, self.after)
         fresh = [line for line in batch.lines if line.number > after.number]
-        for line in with_trimmed_marker(fresh, after.number):
+        for line in with_gap_markers(fresh, after.number):
             entry = record(run, line)
             yield _event("log", entry, entry["id"])
             self.after = Cursor(run.epoch, line.number)

@@ -1,5 +1,6 @@
 """Reading a page of a strategy's log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +49,11 @@ def read(services: Services, caller: Principal, strategy_id: str, query: Query) 
         return Page(None, [], None)
     if query.after is None:
         lines = stream.read_last(services.redis, run.run_id, query.limit)
-        return Page(run.run_id, [record(run, line) for line in lines], None)
+        marked = with_gap_markers(lines, None if len(lines) == query.limit else 0)
+        return Page(run.run_id, [record(run, line) for line in marked], None)
     number = query.after.number
     lines = stream.read_after(services.redis, run.run_id, number, query.limit + 1)
-    page = with_trimmed_marker(lines[: query.limit], number)
+    page = with_gap_markers(lines[: query.limit], number)
     next_after = str(Cursor(run.epoch, page[-1].number)) if len(lines) > query.limit else None
     return Page(run.run_id, [record(run, line) for line in page], next_after)
 
@@ -67,14 +69,21 @@ def record(run: Run, line: Line) -> dict[str, Any]:
     }
 
 
-def with_trimmed_marker(lines: list[Line], after: int) -> list[Line]:
-    """The lines, with a line in front that says how many between `after` and them are gone."""
-    if not lines or lines[0].number == after + 1:
-        return lines
-    first = lines[0]
-    gone = first.number - 1 - after
-    text = f"{gone} earlier lines of this run are no longer kept"
-    return [Line(first.number - 1, first.ts_ms, Channel.SYSTEM, text), *lines]
+def with_gap_markers(lines: Sequence[Line], after: int | None) -> list[Line]:
+    """The lines, with a line of ours wherever numbers are missing between `after` and them.
+
+    Numbers are missing where old lines were trimmed, or where Redis lost its newest ones.
+    """
+    marked: list[Line] = []
+    previous = after
+    for line in lines:
+        if previous is not None and line.number > previous + 1:
+            gone = line.number - previous - 1
+            text = f"{gone} lines of this run are not kept any more"
+            marked.append(Line(line.number - 1, line.ts_ms, Channel.SYSTEM, text))
+        marked.append(line)
+        previous = line.number
+    return marked
 
 
 def _run(session: Session, strategy_id: str, latest: str | None, query: Query) -> Run | None:

@@ -120,14 +120,24 @@ def read_last(redis: Redis, run_id: str, limit: int) -> list[Line]:
 def notify(redis: Redis, strategy_id: str) -> None:
     """Wake the strategy's followers; never raises, for they look by themselves as well."""
     try:
-        redis.xadd(notices_key(strategy_id), {b"n": b"1"}, maxlen=_NOTICES_KEPT, approximate=True)
+        add_notice(redis, strategy_id)
     except RedisError as error:
         log.warning("notify_failed", extra={"strategy_id": strategy_id, "error": str(error)})
 
 
+def add_notice(redis: Any, strategy_id: str) -> None:
+    """Add a notice through a client or to a pipeline."""
+    redis.xadd(notices_key(strategy_id), {b"n": b"1"}, maxlen=_NOTICES_KEPT, approximate=True)
+
+
 def delete(redis: Redis, strategy_id: str, run_ids: Sequence[str]) -> None:
-    """Remove the logs of these runs and the strategy's notices."""
-    redis.delete(notices_key(strategy_id), *(logs_key(run_id) for run_id in run_ids))
+    """Remove a strategy's notices and the logs of these runs."""
+    redis.delete(notices_key(strategy_id), *map(logs_key, run_ids))
+
+
+def delete_runs(redis: Redis, run_ids: Sequence[str]) -> None:
+    """Remove the logs of these runs."""
+    redis.delete(*map(logs_key, run_ids))
 
 
 def _entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -24,6 +24,7 @@ from app.runners import repository as runners
 from app.strategies import lifecycle, placement, repository
 from app.strategies.models import Strategy
 from app.strategies.states import DesiredState, Reason, Status
+from app.strategies.termination import purge
 
 REPEAT_WINDOW_S = 60.0
 """For this long the same create again is taken for a client's retry."""
@@ -133,15 +134,6 @@ def delete(services: Services, caller: Principal, strategy_id: str) -> None:
     stream.notify(services.redis, strategy_id)
     if not is_running:
         stream.delete(services.redis, strategy_id, runs)
-
-
-def purge(session: Session, row: Strategy) -> list[str]:
-    """Remove everything the database holds of a strategy; returns the runs whose logs remain."""
-    runs = repository.run_ids(session, row.strategy_id)
-    repository.purge(session, row.strategy_id)
-    session.flush()
-    artifacts.collect(session, row.artifact_sha256)
-    return runs
 
 
 def _commit(services: Services, order: _Order) -> tuple[Created, bool]:

@@ -1,0 +1,164 @@
+"""Putting a runner together and taking it apart again, in an order that loses nothing."""
+
+import logging
+import os
+from dataclasses import dataclass
+from functools import partial
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import delete
+
+from app.broker import Announcer
+from app.database import Database, database_now
+from app.logs import stream
+from app.redis_client import connect
+from app.runners import repository as runners
+from app.runners.models import Runner as RunnerRow
+from app.secrets.envelope import Opener
+from app.settings import Settings
+from app.version import PLATFORM_VERSION
+from sandbox import Host, HostConfig
+from tasks.claims import Claims, Verdict
+from tasks.control import Registry
+from tasks.heartbeat import Heartbeat, HeartbeatConfig
+from tasks.identity import Identity, identify
+from tasks.logs.shipper import LogShipper
+from tasks.program import api_relay
+from tasks.runner import Parts, Runner
+from tasks.wake import WakeListener
+
+log = logging.getLogger(__name__)
+
+_IDLE_WITHIN_S = 20.0
+_SHIP_WITHIN_S = 5.0
+_SPARE_SLOTS = 8
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A runner with everything that works for it."""
+
+    runner: Runner
+    identity: Identity
+    database: Database
+    announcer: Announcer
+    host: Host
+    heartbeat: Heartbeat
+    wake: WakeListener
+    shipper: LogShipper
+
+
+def assemble(settings: Settings) -> Assembly:
+    """A runner that is ready for its first claim.
+
+    What a predecessor of the same name left on this host is dead before its strategies are queued
+    again, at once and without waiting for their leases.
+
+    Raises:
+        SandboxUnavailableError: this host cannot isolate; the message has the remedies.
+        sqlalchemy.exc.SQLAlchemyError: the database is away or has no schema.
+    """
+    identity = identify(settings.runner_name)
+    relay, api_url = api_relay(settings.sequence_api_url)
+    host = Host.open(
+        HostConfig(
+            name=settings.runner_name,
+            api=relay,
+            slots=settings.runner_max_strategies + _SPARE_SLOTS,
+            first_uid=settings.runner_first_uid,
+        )
+    )
+    database = Database(settings.database_url, pool_size=20)
+    redis = connect(settings.redis_url)
+    announcer = Announcer(settings)
+    registry = Registry()
+    claims = Claims(
+        database, identity.runner_id, lease_s=settings.lease_s, runs_kept=settings.log_runs_kept
+    )
+    _sign_in(settings, identity, database)
+    _take_over(identity, database, claims, announcer)
+    heartbeat = Heartbeat(
+        HeartbeatConfig(identity.runner_id, settings.heartbeat_s, settings.lease_s),
+        database,
+        claims,
+        registry,
+    )
+    shipper = LogShipper(redis, max_lines=settings.log_max_lines)
+    wake = WakeListener(redis, identity.runner_id, heartbeat.beat_now)
+    parts = Parts(
+        settings=settings,
+        runner_id=identity.runner_id,
+        claims=claims,
+        registry=registry,
+        heartbeat=heartbeat,
+        shipper=shipper,
+        announcer=announcer,
+        host=host,
+        opener=Opener(settings.credential_encryption_key),
+        api_url=api_url,
+        delete_logs=partial(_delete_logs, redis),
+    )
+    for thread in (heartbeat, shipper, wake):
+        thread.start()
+    log.info("runner_ready", extra={"runner_id": identity.runner_id, "pid": os.getpid()})
+    return Assembly(Runner(parts), identity, database, announcer, host, heartbeat, wake, shipper)
+
+
+def take_apart(assembly: Assembly) -> None:
+    """Wait for the evicted runs, then end threads, sandboxes and connections, in this order."""
+    if not assembly.runner.wait_until_idle(_IDLE_WITHIN_S):
+        log.error("runs_left_behind", extra={"runner_id": assembly.identity.runner_id})
+    assembly.wake.close()
+    assembly.heartbeat.close()
+    assembly.shipper.close(_SHIP_WITHIN_S)
+    assembly.host.close()
+    _sign_out(assembly)
+    assembly.announcer.close()
+    assembly.database.close()
+
+
+def _sign_in(settings: Settings, identity: Identity, database: Database) -> None:
+    with database.transaction() as session:
+        session.add(
+            RunnerRow(
+                runner_id=identity.runner_id,
+                host_key=identity.host_key,
+                host=identity.host,
+                name=identity.name,
+                version=PLATFORM_VERSION,
+                queues=list(settings.queues),
+                max_strategies=settings.runner_max_strategies,
+                started_at=database_now(),
+                last_heartbeat_at=database_now(),
+            )
+        )
+
+
+def _take_over(
+    identity: Identity, database: Database, claims: Claims, announcer: Announcer
+) -> None:
+    with database.transaction() as session:
+        earlier = runners.predecessors(session, identity.host_key, identity.runner_id)
+    waiting = claims.take_back(earlier)
+    with database.transaction() as session:
+        session.execute(delete(RunnerRow).where(RunnerRow.runner_id.in_(earlier)))
+    for strategy_id, queue in waiting:
+        announcer.announce(strategy_id, queue)
+    if waiting:
+        log.info("took_over", extra={"strategies": len(waiting), "predecessors": earlier})
+
+
+def _sign_out(assembly: Assembly) -> None:
+    with assembly.database.transaction() as session:
+        session.execute(delete(RunnerRow).where(RunnerRow.runner_id == assembly.identity.runner_id))
+
+
+def _delete_logs(redis: Redis, verdict: Verdict, strategy_id: str) -> None:
+    try:
+        if verdict.is_purged:
+            stream.delete(redis, strategy_id, verdict.purged_runs)
+        else:
+            stream.delete_runs(redis, verdict.purged_runs)
+    except RedisError as error:
+        log.warning("logs_not_deleted", extra={"strategy_id": strategy_id, "error": str(error)})

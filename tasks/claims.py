@@ -1,0 +1,246 @@
+"""Claims, leases and endings: every statement of a runner about rows that it owns.
+
+Each carries the epoch (or the runner's id together with the row's own epoch): a late one changes
+nothing. Times are the database's, so that runners on many machines agree.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from app.artifacts import repository as artifacts
+from app.clients.models import Client
+from app.database import Database, database_now
+from app.secrets.envelope import Sealed
+from app.strategies import lifecycle
+from app.strategies.lifecycle import Change
+from app.strategies.models import Run, Strategy
+from app.strategies.states import DesiredState, Event, Reason, Status
+from app.strategies.termination import purge
+from tasks.ending import Ending, consequence
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A strategy that this runner owns now, with everything that is needed to run it."""
+
+    strategy_id: str
+    run_id: str
+    epoch: int
+    queue: str
+    name: str
+    client_code: str
+    is_sandbox: bool
+    entrypoint: str
+    artifact_sha256: str
+    artifact: bytes = field(repr=False)
+    env: dict[str, str] = field(repr=False)
+    manifest: dict[str, Any] = field(repr=False)
+    resources: dict[str, int]
+    secrets: Sealed | None = field(repr=False)
+    sequence_api_key: Sealed | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a strategy after its run ended.
+
+    Attributes:
+        is_ours: False when the row had another owner by then; nothing was written.
+        announce: it waits in its queue and runners have to be told.
+        purged_runs: runs whose logs are to be removed.
+        is_purged: the strategy itself is gone.
+    """
+
+    is_ours: bool
+    status: str = ""
+    reason: str = ""
+    restart_in_s: float | None = None
+    announce: bool = False
+    purged_runs: tuple[str, ...] = ()
+    is_purged: bool = False
+
+
+class Claims:
+    """The claims of one runner."""
+
+    def __init__(
+        self, database: Database, runner_id: str, *, lease_s: float, runs_kept: int
+    ) -> None:
+        self._database = database
+        self._runner_id = runner_id
+        self._actor = f"runner:{runner_id}"
+        self._lease_s = lease_s
+        self._runs_kept = runs_kept
+
+    def claim(self, strategy_id: str) -> Claim | None:
+        """Take a queued strategy, adding one to its epoch; None when it does not wait."""
+        with self._database.transaction() as session:
+            row = lifecycle.lock(session, strategy_id)
+            if row is None or not _may_be_claimed(row):
+                return None
+            run_id = str(uuid.uuid4())
+            values = {
+                "epoch": row.epoch + 1,
+                "run_id": run_id,
+                "runner_id": self._runner_id,
+                "lease_expires_at": database_now() + self._lease_s,
+                "stop_requested_at": None,
+                "exit_code": None,
+            }
+            queue, reason = row.latency_target, Reason(row.status_reason)
+            try:
+                lifecycle.apply(session, row, Change(Event.CLAIM, reason, self._actor, values))
+            except lifecycle.LostRaceError:
+                return None
+            session.add(
+                Run(
+                    run_id=run_id,
+                    strategy_id=strategy_id,
+                    epoch=row.epoch,
+                    runner_id=self._runner_id,
+                    artifact_sha256=row.artifact_sha256,
+                    started_at=database_now(),
+                )
+            )
+            return _claim(session, row, queue)
+
+    def renew(self, strategy_ids: list[str]) -> dict[str, tuple[int, bool]]:
+        """Extend the leases of these; epoch and whether a stop was requested, for each still ours.
+
+        One statement, however many there are.
+        """
+        if not strategy_ids:
+            return {}
+        with self._database.transaction() as session:
+            rows = session.execute(
+                update(Strategy)
+                .where(
+                    Strategy.strategy_id.in_(strategy_ids),
+                    Strategy.runner_id == self._runner_id,
+                    Strategy.status == Status.RUNNING,
+                )
+                .values(lease_expires_at=database_now() + self._lease_s)
+                .returning(Strategy.strategy_id, Strategy.epoch, Strategy.stop_requested_at)
+                .execution_options(synchronize_session=False)
+            ).all()
+        return {row.strategy_id: (row.epoch, row.stop_requested_at is not None) for row in rows}
+
+    def finish(self, claim: Claim, ending: Ending) -> Verdict:
+        """Write how a run ended and what follows; nothing if the row has another owner by now."""
+        with self._database.transaction() as session:
+            row = lifecycle.lock(session, claim.strategy_id)
+            if row is None or not self._owns(row, claim.epoch):
+                return Verdict(is_ours=False)
+            if row.deleted_at is not None:
+                return Verdict(True, purged_runs=tuple(purge(session, row)), is_purged=True)
+            change = consequence(row, ending, self._actor)
+            self._end_run(session, claim.run_id, ending, change.reason)
+            lifecycle.apply(session, row, change)
+            return self._verdict(session, row, change.reason)
+
+    def take_back(self, runner_ids: list[str]) -> list[tuple[str, str]]:
+        """Queue again what dead predecessors left running; id and queue of each."""
+        with self._database.transaction() as session:
+            rows = session.scalars(
+                select(Strategy)
+                .where(Strategy.status == Status.RUNNING, Strategy.runner_id.in_(runner_ids))
+                .with_for_update()
+            ).all()
+            return [
+                (row.strategy_id, row.latency_target)
+                for row in rows
+                if lose_runner(session, row, self._actor)
+            ]
+
+    def _owns(self, row: Strategy, epoch: int) -> bool:
+        is_current = row.epoch == epoch and row.runner_id == self._runner_id
+        return is_current and row.status == Status.RUNNING
+
+    def _end_run(self, session: Session, run_id: str, ending: Ending, reason: Reason) -> None:
+        session.execute(
+            update(Run)
+            .where(Run.run_id == run_id)
+            .values(
+                ended_at=database_now(),
+                reason=reason,
+                exit_code=ending.exit_code,
+                usage=ending.usage,
+                isolation=ending.isolation,
+            )
+        )
+
+    def _verdict(self, session: Session, row: Strategy, reason: Reason) -> Verdict:
+        old = session.scalars(
+            select(Run.run_id)
+            .where(Run.strategy_id == row.strategy_id)
+            .order_by(Run.epoch.desc())
+            .offset(self._runs_kept)
+        ).all()
+        session.execute(delete(Run).where(Run.run_id.in_(old)))
+        restart_in_s = None
+        if row.next_restart_at is not None:
+            restart_in_s = max(0.0, row.next_restart_at - _now(session))
+            if restart_in_s == 0:
+                restart_due(session, row, self._actor)
+        return Verdict(
+            is_ours=True,
+            status=row.status,
+            reason=reason,
+            restart_in_s=restart_in_s,
+            announce=row.status == Status.QUEUED,
+            purged_runs=tuple(old),
+        )
+
+
+def restart_due(session: Session, row: Strategy, actor: str) -> None:
+    """Queue a failed strategy again; counts as one automatic restart."""
+    values = {"restart_count": row.restart_count + 1}
+    lifecycle.apply(session, row, Change(Event.RESTART_DUE, Reason.RESTARTING, actor, values))
+
+
+def lose_runner(session: Session, row: Strategy, actor: str) -> bool:
+    """Its runner is gone: True if it was queued again, False if a stop or delete was due anyway."""
+    session.execute(
+        update(Run)
+        .where(Run.run_id == row.run_id, Run.ended_at.is_(None))
+        .values(ended_at=database_now(), reason=Reason.RUNNER_LOST)
+    )
+    if row.deleted_at is not None or row.desired_state == DesiredState.STOPPED:
+        lifecycle.apply(session, row, Change(Event.FINISH_STOP, Reason.STOPPED_BY_USER, actor))
+        return False
+    lifecycle.apply(session, row, Change(Event.LOSE_RUNNER, Reason.RUNNER_LOST, actor))
+    return True
+
+
+def _may_be_claimed(row: Strategy) -> bool:
+    is_wanted = row.desired_state == DesiredState.RUNNING and row.deleted_at is None
+    return is_wanted and row.status == Status.QUEUED
+
+
+def _claim(session: Session, row: Strategy, queue: str) -> Claim:
+    code = session.scalars(select(Client.code).where(Client.client_id == row.client_id)).one()
+    return Claim(
+        strategy_id=row.strategy_id,
+        run_id=str(row.run_id),
+        epoch=row.epoch,
+        queue=queue,
+        name=row.name,
+        client_code=code,
+        is_sandbox=row.is_sandbox,
+        entrypoint=row.entrypoint,
+        artifact_sha256=row.artifact_sha256,
+        artifact=artifacts.load(session, row.artifact_sha256),
+        env=row.env,
+        manifest=row.manifest,
+        resources=row.resources,
+        secrets=row.sealed("secrets"),
+        sequence_api_key=row.sealed("sequence_api_key"),
+    )
+
+
+def _now(session: Session) -> float:
+    return session.scalars(select(database_now())).one()

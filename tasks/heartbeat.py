@@ -1,0 +1,97 @@
+"""The heartbeat: one thread that renews all leases of a runner and learns what should stop.
+
+It only moves the fences of the runs; each run's own thread watches its fence, so that a heartbeat
+that hangs on a dead database cannot keep a run alive beyond its lease.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import update
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.database import Database, database_now
+from app.runners.models import Runner
+from tasks.claims import Claims
+from tasks.control import Registry
+
+log = logging.getLogger(__name__)
+
+_AFTER_ERROR_S = 0.5
+
+
+def fence_after_s(lease_s: float) -> float:
+    """How long after the start of a renewal a run may live: the lease less the time to kill."""
+    return lease_s - max(1.0, lease_s * 0.2)
+
+
+@dataclass(frozen=True)
+class HeartbeatConfig:
+    """How often, for whom."""
+
+    runner_id: str
+    interval_s: float
+    lease_s: float
+
+
+class Heartbeat(threading.Thread):
+    """Beats until `close()`; `beat_now()` makes the next one immediate."""
+
+    def __init__(
+        self, config: HeartbeatConfig, database: Database, claims: Claims, registry: Registry
+    ) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._config = config
+        self._database = database
+        self._claims = claims
+        self._registry = registry
+        self._due = threading.Event()
+        self._closing = False
+        self.is_stopping = False
+
+    def beat_now(self) -> None:
+        """Look at the rows at once."""
+        self._due.set()
+
+    def close(self) -> None:
+        """End the thread after the beat that may be under way."""
+        self._closing = True
+        self._due.set()
+        self.join(timeout=10)
+
+    def run(self) -> None:
+        """Beat, at least every `interval_s`."""
+        pause_s = 0.0
+        while True:
+            self._due.wait(pause_s)
+            self._due.clear()
+            if self._closing:
+                return
+            try:
+                self._beat()
+                pause_s = self._config.interval_s
+            except SQLAlchemyError as error:
+                log.error("heartbeat_failed", extra={"error": type(error).__name__})
+                pause_s = min(_AFTER_ERROR_S, self._config.interval_s)
+
+    def _beat(self) -> None:
+        controls = self._registry.snapshot()
+        # Taken before the statement: the lease that it writes ends no earlier than this plus lease.
+        fence_at = time.monotonic() + fence_after_s(self._config.lease_s)
+        ours = self._claims.renew([control.strategy_id for control in controls])
+        for control in controls:
+            epoch, stop = ours.get(control.strategy_id, (None, False))
+            is_ours = epoch == control.epoch
+            self._registry.apply(control, fence_at=fence_at if is_ours else None, stop=stop)
+        with self._database.transaction() as session:
+            session.execute(
+                update(Runner)
+                .where(Runner.runner_id == self._config.runner_id)
+                .values(
+                    last_heartbeat_at=database_now(),
+                    running=len(controls),
+                    is_stopping=self.is_stopping,
+                )
+            )

@@ -1,0 +1,1 @@
+"""From bytes on a pipe to numbered lines in a Redis stream."""

@@ -1,0 +1,117 @@
+"""From a claim to the program that the sandbox runs: files, environment, limits."""
+
+import hashlib
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.artifacts.archive import Archive, ArchiveError, read_archive
+from app.secrets.envelope import Opener, Sealed
+from sandbox import API_ADDRESS, ApiRelay, Limits, Program, WorkspaceFile
+from tasks.claims import Claim
+
+MANIFEST_PATH = "/workspace/.sequence/manifest.json"
+
+_MIB = 1 << 20
+_API_PORT = 8000
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class CorruptArtifactError(Exception):
+    """What the database holds is not what was uploaded."""
+
+
+def open_secrets(claim: Claim, opener: Opener) -> dict[str, str]:
+    """The strategy's secrets by variable name, its API key among them.
+
+    Raises:
+        EnvelopeError: one of the two does not open.
+    """
+    secrets: dict[str, str] = _opened(claim, opener, "secrets", claim.secrets) or {}
+    api_key = _opened(claim, opener, "sequence_api_key", claim.sequence_api_key)
+    return secrets | ({"SEQUENCE_API_KEY": api_key} if api_key else {})
+
+
+def build_program(claim: Claim, secrets: dict[str, str], api_url: str, max_bytes: int) -> Program:
+    """The program of a claim.
+
+    Raises:
+        CorruptArtifactError: its bytes have another sum than at the upload, or do not unpack.
+    """
+    if hashlib.sha256(claim.artifact).hexdigest() != claim.artifact_sha256:
+        raise CorruptArtifactError("the stored artifact has another SHA-256 than the uploaded one")
+    try:
+        archive = read_archive(claim.artifact, max_unpacked_bytes=max_bytes)
+    except ArchiveError as error:
+        raise CorruptArtifactError(str(error)) from None
+    return Program(
+        argv=(claim.entrypoint,),
+        env=_environment(claim, secrets, api_url),
+        files=[*_files(archive), _manifest(claim)],
+        directories=[*archive.directories],
+        limits=_limits(claim, max_bytes),
+    )
+
+
+def api_relay(api_url: str) -> tuple[ApiRelay, str]:
+    """How a sandbox reaches the API at `api_url`, and the URL under which it does.
+
+    A host name stays, and resolves to the relay inside, so that TLS sees the right one; an
+    address or `localhost` becomes the relay's own address.
+    """
+    parts = urlsplit(api_url)
+    host = str(parts.hostname)
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    if host == "localhost" or not any(char.isalpha() for char in host) or ":" in host:
+        relay = ApiRelay(host, port, (_API_PORT,))
+        return relay, f"{parts.scheme}://{API_ADDRESS}:{_API_PORT}"
+    return ApiRelay(host, port, (port,), (host,)), api_url
+
+
+def _opened(claim: Claim, opener: Opener, column: str, sealed: Sealed | None) -> Any:
+    if sealed is None:
+        return None
+    return opener.open(sealed, strategy_id=claim.strategy_id, column=column)
+
+
+def _environment(claim: Claim, secrets: dict[str, str], api_url: str) -> dict[str, str]:
+    return {
+        "PYTHONUNBUFFERED": "1",
+        # An entrypoint in a folder finds the client that deploy put beside that folder.
+        "PYTHONPATH": "/workspace",
+        **claim.env,
+        **secrets,
+        "SEQUENCE_API_URL": api_url,
+        "SEQUENCE_STRATEGY_ID": claim.strategy_id,
+        "SEQUENCE_RUN_ID": claim.run_id,
+        "SEQUENCE_RUN_EPOCH": str(claim.epoch),
+        "SEQUENCE_CLIENT_ID": claim.client_code,
+        "SEQUENCE_IS_SANDBOX": "true" if claim.is_sandbox else "false",
+        "SEQUENCE_STRATEGY_MANIFEST": MANIFEST_PATH,
+    }
+
+
+def _files(archive: Archive) -> list[WorkspaceFile]:
+    ours = MANIFEST_PATH.removeprefix("/workspace/")
+    return [
+        WorkspaceFile(file.path, file.content, file.is_executable)
+        for file in archive.files
+        if file.path != ours
+    ]
+
+
+def _manifest(claim: Claim) -> WorkspaceFile:
+    content = json.dumps(claim.manifest, ensure_ascii=False, indent=1).encode()
+    return WorkspaceFile(MANIFEST_PATH.removeprefix("/workspace/"), content)
+
+
+def _limits(claim: Claim, max_bytes: int) -> Limits:
+    memory_bytes = claim.resources["memory_mb"] * _MIB
+    return Limits(
+        cpu_millis=claim.resources["cpu_millis"],
+        memory_bytes=memory_bytes,
+        # Files are memory: a larger workspace would end in OOM instead of "no space left".
+        workspace_bytes=max(memory_bytes // 2, 2 * max_bytes),
+        tmp_bytes=memory_bytes // 4,
+        shm_bytes=memory_bytes // 4,
+    )

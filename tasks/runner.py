@@ -1,0 +1,181 @@
+"""A runner: one process that claims strategies and runs each in a thread of Celery's pool."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.broker import Announcer
+from app.logs.stream import Channel
+from app.secrets.envelope import EnvelopeError, Opener
+from app.settings import Settings
+from sandbox import Host, Sandbox, SandboxError
+from tasks.claims import Claim, Claims, Verdict
+from tasks.control import Registry, RunControl
+from tasks.ending import Cause, Ending
+from tasks.heartbeat import Heartbeat, fence_after_s
+from tasks.logs.redaction import Redactor
+from tasks.logs.shipper import LogShipper, RunLog
+from tasks.program import CorruptArtifactError, build_program, open_secrets
+from tasks.supervision import Supervision, Watch
+from tasks.words import farewell, greeting
+
+log = logging.getLogger(__name__)
+
+_REPORT_RETRY_S = 1.0
+_EVICTION_GRACE_S = 8.0
+_ANNOUNCE_AFTER_SHUTDOWN_S = 1.5
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a runner is made of; `tasks.assembly` puts it together and takes it apart."""
+
+    settings: Settings
+    runner_id: str
+    claims: Claims
+    registry: Registry
+    heartbeat: Heartbeat
+    shipper: LogShipper
+    announcer: Announcer
+    host: Host
+    opener: Opener
+    api_url: str
+    delete_logs: Callable[[Verdict, str], None]
+
+
+class Runner:
+    """Runs strategies; `run` is called by many threads at once, each for one strategy."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._shutdown_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._shutdown_at: float | None = None
+        self._give_up = threading.Event()
+
+    def shut_down(self) -> None:
+        """Evict everything; safe in a signal handler, for it takes no lock."""
+        if self._shutdown_at is None:
+            self._shutdown_at = time.monotonic()
+            self._parts.heartbeat.is_stopping = True
+            os.eventfd_write(self._shutdown_fd, 1)
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Whether all runs were over, and reported, within this time."""
+        is_idle = self._parts.registry.wait_until_empty(timeout_s)
+        self._give_up.set()
+        return is_idle
+
+    def run(self, strategy_id: str, queue: str) -> None:
+        """Claim this strategy, if it waits, and run it to its end; `queue` is where it waited."""
+        if self._shutdown_at is not None:
+            self._announce_elsewhere(strategy_id, queue)
+            return
+        # The lease begins no earlier than this.
+        fence_at = time.monotonic() + fence_after_s(self._parts.settings.lease_s)
+        claim = self._parts.claims.claim(strategy_id)
+        if claim is None:
+            log.info("nothing_to_claim", extra={"strategy_id": strategy_id})
+            return
+        control = RunControl(strategy_id, claim.epoch, fence_at)
+        self._parts.registry.add(control)
+        # A stop that came between the claim and the line above found nobody to tell.
+        self._parts.heartbeat.beat_now()
+        run_log = self._parts.shipper.open(strategy_id, claim.run_id)
+        try:
+            log.info("claimed", extra=_names(claim))
+            run_log.write(Channel.SYSTEM, greeting(claim))
+            ending = self._attempt(claim, control, run_log)
+            self._report(claim, ending, run_log)
+        finally:
+            self._parts.registry.remove(control)
+
+    def _attempt(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
+        """Run it; whatever goes wrong on our side becomes an ending too, never a lost claim."""
+        try:
+            return self._execute(claim, control, run_log)
+        except EnvelopeError as error:
+            return Ending(Cause.SECRETS, explanation=str(error))
+        except CorruptArtifactError as error:
+            return Ending(Cause.ARTIFACT, explanation=str(error))
+        except (SandboxError, OSError) as error:
+            log.error("sandbox_failed", extra={**_names(claim), "error": str(error)})
+            return Ending(Cause.SANDBOX, explanation=str(error))
+
+    def _execute(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
+        parts = self._parts
+        secrets = open_secrets(claim, parts.opener)
+        max_bytes = parts.settings.artifact_max_unpacked_bytes
+        program = build_program(claim, secrets, parts.api_url, max_bytes)
+        sandbox = parts.host.spawn(program, run_name=claim.run_id)
+        started_at = time.monotonic()
+        watch = Watch(
+            control=control,
+            shutdown_fd=self._shutdown_fd,
+            timeout_s=claim.resources["timeout_secs"],
+            grace_s=parts.settings.stop_grace_s,
+            eviction_grace_s=min(parts.settings.stop_grace_s, _EVICTION_GRACE_S),
+            run_log=run_log,
+            redactor=Redactor(secrets),
+        )
+        supervision = Supervision(sandbox, watch)
+        try:
+            supervision.watch()
+        except BaseException:
+            sandbox.kill()
+            raise
+        return _ending(sandbox, supervision, time.monotonic() - started_at)
+
+    def _report(self, claim: Claim, ending: Ending, run_log: RunLog) -> None:
+        """Write the ending to the row, however long the database is away."""
+        verdict = self._finish(claim, ending)
+        if verdict is None or not verdict.is_ours:
+            run_log.close("this run belongs to another runner by now")
+            log.warning("ending_not_ours", extra=_names(claim))
+            return
+        log.info("ended", extra={**_names(claim), "reason": verdict.reason})
+        if verdict.is_purged:
+            run_log.discard()
+        else:
+            run_log.close(farewell(ending, verdict))
+        if verdict.purged_runs:
+            self._parts.delete_logs(verdict, claim.strategy_id)
+        if verdict.announce:
+            self._announce_elsewhere(claim.strategy_id, claim.queue)
+
+    def _finish(self, claim: Claim, ending: Ending) -> Verdict | None:
+        while True:
+            try:
+                return self._parts.claims.finish(claim, ending)
+            except SQLAlchemyError as error:
+                log.error("report_failed", extra={**_names(claim), "error": type(error).__name__})
+                if self._give_up.wait(_REPORT_RETRY_S):
+                    return None
+
+    def _announce_elsewhere(self, strategy_id: str, queue: str) -> None:
+        """Tell the queue; during a shutdown not before our own consumer is gone from it."""
+        if self._shutdown_at is not None:
+            at = self._shutdown_at + _ANNOUNCE_AFTER_SHUTDOWN_S
+            self._give_up.wait(max(0.0, at - time.monotonic()))
+        self._parts.announcer.announce(strategy_id, queue)
+
+
+def _ending(sandbox: Sandbox, supervision: Supervision, lived_s: float) -> Ending:
+    outcome = sandbox.finish()
+    return Ending(
+        cause=supervision.cause,
+        exit_code=outcome.exit_code,
+        was_oom=outcome.oom,
+        lived_s=lived_s,
+        last_error_line=supervision.last_error_line,
+        usage=vars(outcome.usage),
+        isolation=dict(sandbox.isolation),
+    )
+
+
+def _names(claim: Claim) -> dict[str, object]:
+    return {"strategy_id": claim.strategy_id, "run_id": claim.run_id, "epoch": claim.epoch}

@@ -1,0 +1,167 @@
+"""Watching one run: its output, its deadlines, and what others want of it.
+
+Runs in the thread that spawned the sandbox, which must be the one that waits for it: the sandbox
+dies with the thread that started it.
+"""
+
+import os
+import selectors
+import time
+from dataclasses import dataclass, field
+
+from app.logs.stream import Channel
+from sandbox import Sandbox
+from tasks.control import RunControl
+from tasks.ending import Cause
+from tasks.logs.framing import LineFramer
+from tasks.logs.redaction import Redactor
+from tasks.logs.shipper import RunLog
+
+_READ_BYTES = 64 * 1024
+_DRAIN_S = 2.0
+_FOREVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a supervision needs to know.
+
+    Attributes:
+        shutdown_fd: readable once this runner shuts down, for all of its runs at once.
+        timeout_s: how long the run may last; 0 is for ever.
+        grace_s: between SIGTERM and SIGKILL.
+        eviction_grace_s: the same when the runner shuts down, which has to end within 30 s.
+    """
+
+    control: RunControl
+    shutdown_fd: int
+    timeout_s: float
+    grace_s: float
+    eviction_grace_s: float
+    run_log: RunLog
+    redactor: Redactor
+
+
+@dataclass
+class Supervision:
+    """One run from its spawn to its end; `watch()` returns when the process is gone."""
+
+    sandbox: Sandbox
+    context: Watch
+    cause: Cause = Cause.PROGRAM
+    last_error_line: str = ""
+    _selector: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
+    _framers: dict[Channel, LineFramer] = field(default_factory=dict)
+    _timeout_at: float = _FOREVER
+    _kill_at: float = _FOREVER
+    _is_exited: bool = False
+
+    def watch(self) -> None:
+        """Read and obey until the process is gone and its pipes are empty."""
+        if self.context.timeout_s > 0:
+            self._timeout_at = time.monotonic() + self.context.timeout_s
+        self._register()
+        try:
+            while not self._is_exited:
+                self._turn()
+            self._drain()
+        finally:
+            self._selector.close()
+
+    def _register(self) -> None:
+        for channel, fd in (
+            (Channel.STDOUT, self.sandbox.stdout_fd),
+            (Channel.STDERR, self.sandbox.stderr_fd),
+        ):
+            self._framers[channel] = LineFramer()
+            self._selector.register(fd, selectors.EVENT_READ, channel)
+        self._selector.register(self.sandbox.exit_fd, selectors.EVENT_READ, "exit")
+        self._selector.register(self.context.control.fd, selectors.EVENT_READ, "control")
+        self._selector.register(self.context.shutdown_fd, selectors.EVENT_READ, "shutdown")
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(max(0.0, self._next_deadline() - time.monotonic())):
+            if isinstance(key.data, Channel):
+                self._read(key.fd, key.data)
+            elif key.data == "exit":
+                self._is_exited = True
+            elif key.data == "shutdown":
+                self._selector.unregister(key.fd)
+                self._ask_to_end(Cause.EVICTION)
+            else:
+                self._obey()
+        self._keep_deadlines()
+
+    def _next_deadline(self) -> float:
+        # A fence may only move away from us, so a look at the old one is at worst too early.
+        return min(self.context.control.fence_at, self._timeout_at, self._kill_at)
+
+    def _obey(self) -> None:
+        control = self.context.control
+        control.acknowledge()
+        if control.is_lost:
+            self._fence()
+        elif control.stop_requested:
+            self._ask_to_end(Cause.STOP)
+
+    def _keep_deadlines(self) -> None:
+        if self._is_exited:
+            return
+        now = time.monotonic()
+        if self.context.control.is_overdue:
+            self._fence()
+        elif now >= self._kill_at:
+            self._kill_at = _FOREVER
+            self.context.run_log.write(Channel.SYSTEM, "still running after its grace: SIGKILL")
+            self.sandbox.kill()
+        elif now >= self._timeout_at:
+            self._timeout_at = _FOREVER
+            self.context.run_log.write(
+                Channel.SYSTEM, f"time-out: {self.context.timeout_s:g} s are over; SIGTERM"
+            )
+            self._ask_to_end(Cause.TIME_OUT)
+
+    def _ask_to_end(self, cause: Cause) -> None:
+        """SIGTERM, and SIGKILL after the grace; the first cause is the one that counts."""
+        if self.cause != Cause.PROGRAM:
+            return
+        self.cause = cause
+        is_eviction = cause == Cause.EVICTION
+        grace_s = self.context.eviction_grace_s if is_eviction else self.context.grace_s
+        self._kill_at = time.monotonic() + grace_s
+        self.sandbox.interrupt()
+
+    def _fence(self) -> None:
+        """Dead at once: from now on another runner may own this strategy."""
+        self.cause = Cause.FENCE
+        self.context.control.fence_at = _FOREVER
+        self.context.run_log.write(Channel.SYSTEM, "the lease could not be renewed: SIGKILL")
+        self.sandbox.kill()
+
+    def _drain(self) -> None:
+        """What is still in the pipes; every process that could write to them is dead."""
+        for fd in (self.sandbox.exit_fd, self.context.control.fd):
+            self._selector.unregister(fd)
+        if self.context.shutdown_fd in self._selector.get_map():
+            self._selector.unregister(self.context.shutdown_fd)
+        until = time.monotonic() + _DRAIN_S
+        while self._selector.get_map() and time.monotonic() < until:
+            for key, _ in self._selector.select(until - time.monotonic()):
+                self._read(key.fd, key.data)
+
+    def _read(self, fd: int, channel: Channel) -> None:
+        try:
+            data = os.read(fd, _READ_BYTES)
+        except BlockingIOError:
+            return
+        framer = self._framers[channel]
+        for line in framer.feed(data) if data else framer.close():
+            self._write(channel, line)
+        if not data:
+            self._selector.unregister(fd)
+
+    def _write(self, channel: Channel, line: str) -> None:
+        masked = self.context.redactor(line)
+        if channel == Channel.STDERR and masked.strip():
+            self.last_error_line = masked.strip()[:500]
+        self.context.run_log.write(channel, masked)

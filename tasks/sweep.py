@@ -1,0 +1,144 @@
+"""The sweep: finds in the rows what is due or lost. Idempotent; any number may run at once."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kombu.exceptions import OperationalError as BrokerError
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from app.broker import Announcer
+from app.database import Database, database_now
+from app.logs import stream
+from app.runners import repository as runners
+from app.strategies.models import Strategy
+from app.strategies.service import REPEAT_WINDOW_S
+from app.strategies.states import DesiredState, Status
+from app.strategies.termination import purge
+from tasks.claims import lose_runner, restart_due
+
+log = logging.getLogger(__name__)
+
+_ACTOR = "scheduler"
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One scheduler's means; `run_once()` looks at everything once."""
+
+    database: Database
+    announcer: Announcer
+    redis: Redis
+    requeue_after_s: float
+
+    def run_once(self) -> int:
+        """Put right what is due or lost; the number of strategies that were touched.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database is away; the next sweep does it all.
+        """
+        waiting = self._restarts() + self._lost()
+        for strategy_id, queue in waiting:
+            self.announcer.announce(strategy_id, queue)
+        return len(waiting) + self._announce_again() + self._purge() + self._tidy()
+
+    def _restarts(self) -> list[tuple[str, str]]:
+        """Queue failed ones whose delay is over; id and queue of each."""
+        due = (Strategy.status == Status.FAILED) & (Strategy.next_restart_at <= database_now())
+        with self.database.transaction() as session:
+            rows = _locked(session, due & (Strategy.desired_state == DesiredState.RUNNING))
+            for row in rows:
+                restart_due(session, row, _ACTOR)
+            return [(row.strategy_id, row.latency_target) for row in rows]
+
+    def _lost(self) -> list[tuple[str, str]]:
+        """Queue running ones whose lease ran out; id and queue of each."""
+        lost = (Strategy.status == Status.RUNNING) & (Strategy.lease_expires_at < database_now())
+        with self.database.transaction() as session:
+            rows = _locked(session, lost)
+            found = [row for row in rows if lose_runner(session, row, _ACTOR)]
+        for row in rows:
+            log.warning("lease_expired", extra={"strategy_id": row.strategy_id})
+            stream.notify(self.redis, row.strategy_id)
+        return [(row.strategy_id, row.latency_target) for row in found]
+
+    def _announce_again(self) -> int:
+        """Announce queued ones that nobody claimed, unless their messages still wait.
+
+        A full queue is not filled further: what is announced never exceeds what is queued twice.
+        """
+        announced = 0
+        for queue, count in self._forgotten().items():
+            try:
+                if self.announcer.backlog(queue) >= count:
+                    continue
+            except (BrokerError, OSError):
+                return announced
+            for strategy_id in self._mark_announced(queue):
+                announced += self.announcer.announce(strategy_id, queue)
+        return announced
+
+    def _forgotten(self) -> dict[str, int]:
+        """Queues with strategies that nobody claimed in time, and how many wait there in all."""
+        overdue = Strategy.announced_at < database_now() - self.requeue_after_s
+        with self.database.reading() as session:
+            rows = session.execute(
+                select(Strategy.latency_target, func.count(), func.max(overdue))
+                .where(Strategy.status == Status.QUEUED)
+                .group_by(Strategy.latency_target)
+            ).all()
+        return {queue: count for queue, count, is_overdue in rows if is_overdue}
+
+    def _mark_announced(self, queue: str) -> list[str]:
+        overdue = Strategy.announced_at < database_now() - self.requeue_after_s
+        with self.database.transaction() as session:
+            return list(
+                session.scalars(
+                    update(Strategy)
+                    .where(
+                        Strategy.status == Status.QUEUED,
+                        Strategy.latency_target == queue,
+                        overdue,
+                    )
+                    .values(announced_at=database_now())
+                    .returning(Strategy.strategy_id)
+                    .execution_options(synchronize_session=False)
+                )
+            )
+
+    def _purge(self) -> int:
+        """Remove deleted ones that do not run any more."""
+        deleted = Strategy.deleted_at.is_not(None) & (Strategy.status != Status.RUNNING)
+        with self.database.transaction() as session:
+            rows = _locked(session, deleted)
+            gone = [(row.strategy_id, purge(session, row)) for row in rows]
+        for strategy_id, run_ids in gone:
+            try:
+                stream.delete(self.redis, strategy_id, run_ids)
+            except RedisError as error:
+                log.warning("logs_not_deleted", extra={"error": str(error)})
+        return len(gone)
+
+    def _tidy(self) -> int:
+        """Forget dead runners, and fingerprints of creates that no retry will repeat any more."""
+        past = Strategy.create_fingerprint_at < database_now() - REPEAT_WINDOW_S
+        with self.database.transaction() as session:
+            runners.forget_dead(session)
+            session.execute(
+                update(Strategy)
+                .where(past)
+                .values(create_fingerprint=None, create_fingerprint_at=None)
+                .execution_options(synchronize_session=False)
+            )
+        return 0
+
+
+def _locked(session: Session, condition: ColumnElement[bool]) -> Sequence[Strategy]:
+    """Rows that meet a condition, locked; those that another sweep has locked are left to it."""
+    return session.scalars(
+        select(Strategy).where(condition).limit(_BATCH).with_for_update(skip_locked=True)
+    ).all()

@@ -1,0 +1,52 @@
+"""What the platform says in a strategy's own log."""
+
+import signal
+
+from tasks.claims import Claim, Verdict
+from tasks.ending import Cause, Ending
+
+
+def greeting(claim: Claim) -> str:
+    """The first line of a run."""
+    resources = claim.resources
+    return (
+        f"run {claim.epoch} starts: {claim.entrypoint} of artifact {claim.artifact_sha256[:12]}, "
+        f"{resources['cpu_millis']} cpu_millis, {resources['memory_mb']} MB"
+    )
+
+
+def farewell(ending: Ending, verdict: Verdict) -> str:
+    """The last line of a run: how it ended, and what follows."""
+    return f"{_end(ending)}; {_sequel(verdict)}"
+
+
+def _end(ending: Ending) -> str:
+    if ending.exit_code is None:
+        return f"the run could not start: {ending.explanation}"
+    how = _exit(ending.exit_code)
+    if ending.was_oom:
+        return f"out of memory: the kernel killed it ({how})"
+    if ending.cause == Cause.EVICTION:
+        return f"its runner shuts down: ended with {how}"
+    if ending.cause == Cause.FENCE:
+        return "its runner lost the lease and killed it"
+    return f"ended with {how}"
+
+
+def _exit(exit_code: int) -> str:
+    if exit_code <= 128:
+        return f"exit code {exit_code}"
+    try:
+        return f"signal {signal.Signals(exit_code - 128).name}"
+    except ValueError:
+        return f"exit code {exit_code}"
+
+
+def _sequel(verdict: Verdict) -> str:
+    reason = verdict.reason.replace("_", " ")
+    if verdict.restart_in_s is not None:
+        when = "now" if verdict.restart_in_s == 0 else f"in {verdict.restart_in_s:.0f} s"
+        return f"{reason}, restarts {when}"
+    if verdict.announce:
+        return f"{reason}, starts again"
+    return f"{verdict.status}, {reason}"
