@@ -23,3 +23,5 @@ timeout = 60
 keepalive = 75
 loglevel = _settings.log_level
 proc_name = "sequence-web"
+# Two platforms of one user would fight for its path, and nothing here speaks to it.
+control_socket_disable = True

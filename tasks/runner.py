@@ -105,6 +105,9 @@ class Runner:
         except (SandboxError, OSError) as error:
             log.error("sandbox_failed", extra={**_names(claim), "error": str(error)})
             return Ending(Cause.SANDBOX, explanation=str(error))
+        except Exception:
+            log.exception("run_failed", extra=_names(claim))
+            return Ending(Cause.SANDBOX, explanation="an error of the platform; see its own log")
 
     def _execute(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
         parts = self._parts
@@ -113,22 +116,28 @@ class Runner:
         program = build_program(claim, secrets, parts.api_url, max_bytes)
         sandbox = parts.host.spawn(program, run_name=claim.run_id)
         started_at = time.monotonic()
-        watch = Watch(
-            control=control,
-            shutdown_fd=self._shutdown_fd,
-            timeout_s=claim.resources["timeout_secs"],
-            grace_s=parts.settings.stop_grace_s,
-            eviction_grace_s=min(parts.settings.stop_grace_s, _EVICTION_GRACE_S),
-            run_log=run_log,
-            redactor=Redactor(secrets),
-        )
-        supervision = Supervision(sandbox, watch)
         try:
+            supervision = Supervision(sandbox, self._watch(claim, control, run_log, secrets))
             supervision.watch()
         except BaseException:
             sandbox.kill()
+            sandbox.finish()
             raise
         return _ending(sandbox, supervision, time.monotonic() - started_at)
+
+    def _watch(
+        self, claim: Claim, control: RunControl, run_log: RunLog, secrets: dict[str, str]
+    ) -> Watch:
+        settings = self._parts.settings
+        return Watch(
+            control=control,
+            shutdown_fd=self._shutdown_fd,
+            timeout_s=claim.resources["timeout_secs"],
+            grace_s=settings.stop_grace_s,
+            eviction_grace_s=min(settings.stop_grace_s, _EVICTION_GRACE_S),
+            run_log=run_log,
+            redactor=Redactor(secrets),
+        )
 
     def _report(self, claim: Claim, ending: Ending, run_log: RunLog) -> None:
         """Write the ending to the row, however long the database is away."""

@@ -62,11 +62,13 @@ def apply(session: Session, row: Strategy, change: Change) -> Status:
             Strategy.epoch == epoch,
         )
         .values(
-            status=after,
-            status_reason=change.reason,
-            updated_at=database_now(),
-            **_values_of(after),
-            **change.values,
+            {
+                "status": after,
+                "status_reason": change.reason,
+                "updated_at": database_now(),
+                **_values_of(after),
+                **change.values,
+            }
         )
         .execution_options(synchronize_session=False)
     )
@@ -90,6 +92,7 @@ def owner_stops(session: Session, row: Strategy, actor: str) -> bool:
             row.stop_requested_at = database_now()
         row.updated_at = database_now()
         session.flush()
+        session.refresh(row)
         return True
     session.flush()
     if row.status != Status.STOPPED:
