@@ -1,5 +1,3 @@
-"""The version of the platform."""
+"""The version of the platform; pyproject.toml reads it from here."""
 
-from importlib.metadata import version
-
-PLATFORM_VERSION = version("sequence-platform")
+PLATFORM_VERSION = "0.5.0"

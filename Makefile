@@ -1,0 +1,49 @@
+# Everything starts here: `make demo` to see it run, `make test` to prove it, `make help` for the rest.
+
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11) python3.11)
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME_TOOLS := bwrap redis-server setpriv nsenter
+TEST_TOOLS := $(RUNTIME_TOOLS) /usr/lib/postgresql/15/bin/postgres
+
+.PHONY: help setup setup-test demo dev test lint types bench lock env-example clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Install what is missing: Debian packages, then .venv from the locked requirements
+	@deploy/setup.sh $(PYTHON) $(RUNTIME_TOOLS)
+
+setup-test: ## The same, with what only the tests need
+	@deploy/setup.sh $(PYTHON) $(TEST_TOOLS)
+
+demo: setup ## Start the platform, watch a strategy crash, come back and stop
+	@$(BIN)/python deploy/demo.py
+
+dev: setup ## The whole platform in the foreground
+	@$(BIN)/sequence dev
+
+test: setup-test lint types ## Lint, types, and every test
+	@$(BIN)/pytest
+
+lint: ## Style, by ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: ## Types, by mypy --strict
+	@$(BIN)/mypy
+
+bench: setup ## Measure what the README promises
+	@$(BIN)/python -m benchmarks
+
+lock: ## Resolve the requirements anew, with hashes and without any address (needs uv)
+	@uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 --upgrade -q -o requirements.txt
+	@uv pip compile pyproject.toml --extra dev -c requirements.txt --generate-hashes \
+		--no-emit-index-url --no-header --python-version 3.11 -q -o requirements-dev.txt
+
+env-example: ## Write .env.example anew from app/settings.py
+	@$(BIN)/python -m app.settings > .env.example
+
+clean: ## Remove what setup and tests made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
