@@ -1,0 +1,1 @@
+"""What the README promises in figures, measured: `make bench`."""

@@ -1,0 +1,22 @@
+"""`make bench`: every figure, as a table. Exit status 1 when a target is missed."""
+
+import sys
+
+from benchmarks import latency, memory, sandbox_overhead
+from benchmarks.embedded import running
+from benchmarks.report import Row, table
+
+
+def main() -> int:
+    """Measure one thing after the other."""
+    rows: list[Row] = [*sandbox_overhead.rows()]
+    with running() as platform:
+        rows.append(latency.start_to_first_line(platform))
+        rows.append(latency.write_to_follower(platform))
+        rows.append(memory.per_strategy(platform))
+    print(table(rows))
+    return 0 if all(row.is_met for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
