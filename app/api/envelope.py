@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, current_app, jsonify, request
 from flask_smorest import Api
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -84,7 +84,10 @@ def _from_http(error: HTTPException) -> AppError:
     if status == 400 and messages:
         return BadRequestError("the body is not valid JSON; send one JSON object")
     if status == 413:
-        return TooLargeError(str(error.description))
+        limit = current_app.config["MAX_CONTENT_LENGTH"]
+        return TooLargeError(
+            f"the request has {request.content_length} bytes; the limit is {limit} bytes"
+        )
     described = AppError(error.description or error.name)
     described.status = status
     described.code = _CODES.get(status, error.name.upper().replace(" ", "_"))

@@ -65,7 +65,7 @@ class Follower:
                 return
             if self._run is not None and not self._is_drained:
                 yield from self._drain()
-            elif _is_over(row):
+            elif self._is_over(row):
                 yield _event("end", _outcome(row))
                 return
             else:
@@ -139,6 +139,12 @@ class Follower:
             self._notice_id = notices[-1][0]
         return streams
 
+    def _is_over(self, row: Strategy) -> bool:
+        """Whether it has ended for good; one that never started is waited for."""
+        ended = row.status in (Status.STOPPED, Status.FAILED)
+        is_for_good = ended and row.desired_state == DesiredState.STOPPED
+        return is_for_good and row.epoch >= cast(Cursor, self.after).epoch
+
     def _heartbeat(self) -> Iterator[str]:
         if time.monotonic() - self._last_event_at >= _HEARTBEAT_S:
             self._last_event_at = time.monotonic()
@@ -147,14 +153,10 @@ class Follower:
 
 def _start_of(row: Strategy) -> Cursor:
     """Where following begins: the present run, or the next one after a start by hand."""
-    if row.status == Status.QUEUED and row.status_reason == Reason.REQUESTED:
+    is_fresh_start = row.status == Status.QUEUED and row.status_reason == Reason.REQUESTED
+    if row.epoch == 0 or is_fresh_start:
         return Cursor(row.epoch + 1, 0)
     return Cursor(row.epoch, 0)
-
-
-def _is_over(row: Strategy) -> bool:
-    ended = row.status in (Status.STOPPED, Status.FAILED)
-    return ended and row.desired_state == DesiredState.STOPPED
 
 
 def _outcome(row: Strategy) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The ``sequence`` command: packs, deploys and watches hosted strategies over HTTP."""

@@ -1,0 +1,1 @@
+"""What the user sees: tables, words for states, log lines."""

@@ -1,0 +1,1 @@
+"""A strategy's folder: its Sequence.toml, its files, and the deploy request made of them."""
