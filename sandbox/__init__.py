@@ -1,0 +1,39 @@
+"""Run a program sealed off: bubblewrap, control groups, a network of its own.
+
+Standard library only. It knows nothing of strategies: a `Program` goes in, an `Outcome` comes out,
+and a `SandboxError` means that we failed and not the program.
+"""
+
+from sandbox.config import API_ADDRESS, ApiRelay, HostConfig
+from sandbox.errors import (
+    NoFreeSlotError,
+    Problem,
+    ProgramInvalidError,
+    SandboxError,
+    SandboxStuckError,
+    SandboxUnavailableError,
+)
+from sandbox.host import Host
+from sandbox.outcome import Outcome, Usage
+from sandbox.program import MAX_FILES, Limits, Program, WorkspaceFile
+from sandbox.running import Sandbox
+
+__all__ = [
+    "API_ADDRESS",
+    "MAX_FILES",
+    "ApiRelay",
+    "Host",
+    "HostConfig",
+    "Limits",
+    "NoFreeSlotError",
+    "Outcome",
+    "Problem",
+    "Program",
+    "ProgramInvalidError",
+    "Sandbox",
+    "SandboxError",
+    "SandboxStuckError",
+    "SandboxUnavailableError",
+    "Usage",
+    "WorkspaceFile",
+]

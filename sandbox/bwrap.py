@@ -1,0 +1,140 @@
+"""The inside of the box: bubblewrap's arguments, in the order of the set-up steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sandbox.config import API_ADDRESS, ApiRelay
+from sandbox.errors import ProgramInvalidError
+from sandbox.payload import Payload
+from sandbox.program import Limits, Program
+from sandbox.runtime import Runtime
+
+INSIDE_ID = 1000
+_MAX_ARGUMENTS = 9000  # bubblewrap's own, whatever way they come
+# Readable by every uid; kmsg, slabinfo, vmallocinfo and their like are root's alone already.
+_HIDDEN = (
+    "keys",
+    "key-users",
+    "timer_list",
+    "kcore",
+    "config.gz",
+    "cmdline",
+    "kallsyms",
+    "interrupts",
+)
+_ETC = {
+    "/etc/passwd": "sandbox:x:1000:1000::/workspace:/usr/sbin/nologin\n",
+    "/etc/group": "sandbox:x:1000:\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "/etc/resolv.conf": "",
+}
+_DEFAULT_ENV = {
+    "PATH": "/usr/bin",
+    "HOME": "/workspace",
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",  # a workspace ends with its run
+}
+
+
+def arguments(
+    program: Program, runtime: Runtime, api: ApiRelay | None, payload: Payload, seccomp: bytes
+) -> bytes:
+    """NUL-terminated arguments for `--args`. The descriptors they name are added to `payload`.
+
+    Raises `ProgramInvalidError` when they are more than bubblewrap takes.
+    """
+    steps = [
+        *_namespaces(),
+        *_environment(program),
+        *_runtime(runtime),
+        *_etc(api, payload),
+        *_proc(),
+        *_devices(program.limits),
+        *_scratch(program.limits),
+        *_workspace(program, payload),
+        *_seal(),
+        *_seccomp(seccomp, payload),
+    ]
+    if len(steps) > _MAX_ARGUMENTS - 100:
+        raise ProgramInvalidError(
+            f"the workspace and environment take {len(steps)} set-up arguments and bubblewrap at"
+            f" most {_MAX_ARGUMENTS}; pack fewer files, directories or variables"
+        )
+    return b"".join(step.encode(errors="surrogateescape") + b"\0" for step in steps)
+
+
+def _namespaces() -> Iterator[str]:
+    # The network namespace is the slot's, entered before bubblewrap starts.
+    yield from ("--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc")
+    yield from ("--unshare-uts", "--unshare-cgroup", "--hostname", "sandbox")
+    yield from ("--uid", str(INSIDE_ID), "--gid", str(INSIDE_ID), "--cap-drop", "ALL")
+    yield from ("--new-session", "--die-with-parent")
+
+
+def _environment(program: Program) -> Iterator[str]:
+    yield "--clearenv"
+    for name, value in {**_DEFAULT_ENV, **program.env}.items():
+        yield from ("--setenv", name, value)
+
+
+def _runtime(runtime: Runtime) -> Iterator[str]:
+    for source, inside in runtime.binds:
+        yield from ("--ro-bind", source, inside)
+    for target, inside in runtime.symlinks:
+        yield from ("--symlink", target, inside)
+
+
+def _etc(api: ApiRelay | None, payload: Payload) -> Iterator[str]:
+    # Plain files of the root tmpfs, which is read-only in the end: a bind mount each costs more.
+    for path, text in {**_ETC, "/etc/hosts": _hosts(api)}.items():
+        yield from ("--perms", "0444", "--file", str(payload.add(text.encode())), path)
+
+
+def _hosts(api: ApiRelay | None) -> str:
+    entries = ["127.0.0.1 localhost sandbox", "::1 localhost"]
+    if api is not None:
+        entries += [f"{API_ADDRESS} {name}" for name in api.names]
+    return "\n".join(entries) + "\n"
+
+
+def _proc() -> Iterator[str]:
+    yield from ("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys")
+    for name in _HIDDEN:
+        if Path("/proc", name).exists():
+            yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
+
+
+def _devices(limits: Limits) -> Iterator[str]:
+    yield from ("--dev", "/dev")
+    yield from ("--perms", "1777", "--size", str(limits.shm_bytes), "--tmpfs", "/dev/shm")  # noqa: S108 - inside the sandbox
+
+
+def _scratch(limits: Limits) -> Iterator[str]:
+    yield from ("--perms", "1777", "--size", str(limits.tmp_bytes), "--tmpfs", "/tmp")  # noqa: S108 - inside the sandbox
+    yield from ("--perms", "0755", "--size", str(limits.workspace_bytes), "--tmpfs", "/workspace")
+
+
+def _workspace(program: Program, payload: Payload) -> Iterator[str]:
+    for directory in program.all_directories():
+        yield from ("--dir", f"/workspace/{directory}")
+    for file in program.files:
+        if file.executable:
+            yield from ("--perms", "0755")
+        yield from ("--file", str(payload.add(file.content)), f"/workspace/{file.path}")
+
+
+def _seal() -> Iterator[str]:
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/workspace")
+
+
+def _seccomp(filter_program: bytes, payload: Payload) -> Iterator[str]:
+    if filter_program:
+        yield from ("--seccomp", str(payload.add(filter_program)))
+
+
+def command(args_fd: int, status_fd: int, runtime: Runtime, argv: Sequence[str]) -> list[str]:
+    """The visible arguments; everything else is in the file behind `args_fd`."""
+    outside = ["--args", str(args_fd), "--json-status-fd", str(status_fd)]
+    return [*outside, "--", runtime.python, "-u", *argv]

@@ -1,0 +1,202 @@
+"""A runner's share of a host: opened once, then it spawns sandboxes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import threading
+import time
+from functools import partial
+
+from sandbox import cgroups, checks, seccomp
+from sandbox.cgroups.warmth import Warmer
+from sandbox.config import HostConfig, check_name
+from sandbox.errors import NoFreeSlotError, Problem, SandboxError, SandboxUnavailableError
+from sandbox.launch import Equipment, Place, launch
+from sandbox.network.pool import NetworkPool, NetworkSlot
+from sandbox.program import Program
+from sandbox.running import Sandbox
+
+logger = logging.getLogger(__name__)
+_LOCK_TIMEOUT_S = 15.0  # longer than a dead predecessor's netd needs to sweep
+
+
+class Host:
+    """Thread-safe. Made by `Host.open`; `spawn` from the thread that will wait for the sandbox,
+    because the kernel ends a sandbox with the thread that started it."""
+
+    def __init__(self, config: HostConfig, tree: cgroups.Tree, equipment: Equipment) -> None:
+        """For `open` only."""
+        self._config = config
+        self._tree = tree
+        self._equipment = equipment
+        self._lock = threading.Lock()
+        self._free = list(range(config.slots))
+        self._running: dict[str, Sandbox | None] = {}
+        self._lock_fd = _lock(tree, config.name)
+        try:
+            self.sweep()
+            self._network = NetworkPool(config, self._lock_fd)
+            self._warmer = Warmer(tree.idle_file(), lambda: self._network.netd_pid)
+        except BaseException:
+            os.close(self._lock_fd)
+            raise
+
+    @classmethod
+    def open(cls, config: HostConfig) -> Host:
+        """Check the host, clear away what a dead predecessor left, and try one sandbox.
+
+        Raises `SandboxUnavailableError` with everything that is missing. A live runner of the same
+        name is one such problem.
+        """
+        tools, runtime = checks.examine()
+        tree = cgroups.detect(config.name)
+        if problems := tree.prepare():
+            raise SandboxUnavailableError(problems)
+        checks.harden_this_process()
+        equipment = Equipment(
+            tools=tools,
+            runtime=runtime,
+            api=config.api,
+            seccomp=seccomp.program(),
+            cgroup_version=tree.version,
+            start_timeout_s=config.start_timeout_s,
+            kill_timeout_s=config.kill_timeout_s,
+        )
+        host = cls(config, tree, equipment)
+        try:
+            host._try_one()
+        except BaseException:
+            host.close()
+            raise
+        return host
+
+    @property
+    def netd_pid(self) -> int:
+        """The process id of the network helper."""
+        return self._network.netd_pid
+
+    def expect_spawn(self) -> None:
+        """A hint that `spawn` will be called in the next quarter of a second: on an idle host it
+        then takes 5 to 15 ms less. Returns at once, may be called for nothing."""
+        self._warmer.expect()
+
+    def spawn(self, program: Program, run_name: str) -> Sandbox:
+        """Start `program` as `run_name` (unique among the running ones; names its control group).
+
+        Raises `ProgramInvalidError`, `NoFreeSlotError`, or another `SandboxError`: a fault of ours.
+        """
+        self._warmer.expect()
+        program.validate()
+        check_name("run", run_name)
+        index = self._reserve(run_name)
+        try:
+            network = self._network.take()
+        except BaseException:
+            self._unreserve(run_name, index)
+            raise
+        release = partial(self._release, run_name, index, network)
+        try:
+            group = self._tree.create(run_name, program.limits)
+            place = Place(
+                group=group,
+                network_fd=network.namespace_fd,
+                user_fd=self._network.user_namespace_fd,
+                uid=self._config.first_uid + index if checks.is_root() else None,
+                release=release,
+            )
+            sandbox = launch(run_name, program, self._equipment, place)
+        except BaseException as error:
+            # When this raises, something is left in the group: the slot stays taken.
+            cgroups.clear(self._tree.group(run_name), self._config.kill_timeout_s)
+            release()
+            if isinstance(error, OSError):
+                raise SandboxError(f"run {run_name} could not be started: {error}") from error
+            raise
+        with self._lock:
+            self._running[run_name] = sandbox
+        return sandbox
+
+    def sweep(self) -> list[str]:
+        """Kill and remove the runs of a dead predecessor; answers with their names."""
+        with self._lock:
+            swept = cgroups.sweep(self._tree, self._config.kill_timeout_s, keep=self._running)
+        if swept:
+            logger.warning("sandboxes_swept", extra={"runs": swept})
+        return swept
+
+    def close(self) -> None:
+        """Kill what still runs, end the network helper, remove the control groups."""
+        with self._lock:
+            left = [sandbox for sandbox in self._running.values() if sandbox is not None]
+        for sandbox in left:
+            sandbox.kill()
+            with contextlib.suppress(SandboxError):
+                sandbox.finish()
+        self._warmer.close()
+        self._network.close()
+        self._tree.remove()
+        os.close(self._lock_fd)
+
+    def _reserve(self, run_name: str) -> int:
+        with self._lock:
+            if run_name in self._running:
+                raise SandboxError(f"run {run_name} is running already; give each run its own name")
+            if not self._free:
+                raise NoFreeSlotError(
+                    f"all {self._config.slots} slots are taken; wait for a run to end"
+                )
+            self._running[run_name] = None
+            # The longest unused uid: what its last holder left in the kernel is long gone.
+            return self._free.pop(0)
+
+    def _unreserve(self, run_name: str, index: int) -> None:
+        with self._lock:
+            del self._running[run_name]
+            self._free.append(index)
+
+    def _release(self, run_name: str, index: int, network: NetworkSlot) -> None:
+        self._network.release(network)
+        self._unreserve(run_name, index)
+
+    def _try_one(self) -> None:
+        """The proof of the checks: one program, all of the chain."""
+        try:
+            sandbox = self.spawn(Program(argv=["-c", "pass"]), "trial")
+            outcome = sandbox.finish()
+        except SandboxError as error:
+            what = f"a trial run failed: {error}"
+        else:
+            if outcome.exit_code == 0:
+                return
+            what = f"a trial run ended with exit code {outcome.exit_code}"
+        raise SandboxUnavailableError(
+            [Problem(what, "see the message; the README lists what is needed")]
+        )
+
+
+def _lock(tree: cgroups.Tree, name: str) -> int:
+    """A descriptor that holds the runner's name. netd holds it too, until it has swept.
+
+    Raises `SandboxUnavailableError` when another runner keeps it.
+    """
+    deadline_s = time.monotonic() + _LOCK_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        directory = tree.lock_directory()
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            time.sleep(0.05)
+            continue
+        # A runner that closes removes its directories: hold the one that is there now.
+        if not (problems := tree.prepare()) and os.path.samestat(os.fstat(fd), directory.stat()):
+            return fd
+        os.close(fd)
+        if problems:
+            raise SandboxUnavailableError(problems)
+    what = f"another runner named {name!r} is alive on this host"
+    raise SandboxUnavailableError([Problem(what, "give each runner of a host its own name")])

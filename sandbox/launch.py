@@ -1,0 +1,193 @@
+"""Start one sandbox: prepare its pieces, run the chain, wait until the program exists."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sandbox import bwrap, cgroups, chain
+from sandbox.config import ApiRelay
+from sandbox.errors import SandboxError
+from sandbox.payload import Payload
+from sandbox.program import Limits, Program
+from sandbox.running import Parts, Sandbox
+from sandbox.runtime import Runtime
+from sandbox.status import Started, StatusPipe, open_started, wait_readable
+
+_POLL_S = 0.001
+_NAMESPACES = ("user", "pid", "ipc", "uts", "mount", "net", "cgroup")
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What all runs of a host share."""
+
+    tools: chain.Tools
+    runtime: Runtime
+    api: ApiRelay | None
+    seccomp: bytes
+    cgroup_version: str
+    start_timeout_s: float
+    kill_timeout_s: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one run has for itself. `uid` None: it runs with the runner's own."""
+
+    group: cgroups.RunGroup
+    network_fd: int
+    user_fd: int | None
+    uid: int | None
+    release: Callable[[], None]
+
+
+@dataclass
+class _Streams:
+    """Pipes of one run: `outer` ends are ours and non-blocking, `inner` ones go into the chain."""
+
+    outer: list[int] = field(default_factory=list)
+    inner: list[int] = field(default_factory=list)
+
+    def open(self, uid: int | None) -> None:
+        outer, inner = os.pipe2(os.O_CLOEXEC)
+        self.outer.append(outer)
+        self.inner.append(inner)
+        os.set_blocking(outer, False)
+        if uid is not None:
+            os.fchown(inner, uid, uid)  # so that a program may open /dev/stdout again
+
+    def close_inner(self) -> None:
+        _close_all(self.inner)
+
+    def close(self) -> None:
+        _close_all(self.inner)
+        _close_all(self.outer)
+
+
+def launch(run_name: str, program: Program, equipment: Equipment, place: Place) -> Sandbox:
+    """Start `program` in `place`; returns when its first process exists (or has ended already).
+
+    Raises `SandboxError` when the set-up failed; nothing of it is then left but the empty group.
+    """
+    with contextlib.ExitStack() as undo:
+        streams = _Streams()
+        undo.callback(streams.close)
+        for uid in (place.uid, place.uid, None):
+            streams.open(uid)
+        stdout_fd, stderr_fd, status_fd = streams.outer
+        process = _start(program, equipment, place, streams.inner)
+        streams.close_inner()
+        exit_fd = os.pidfd_open(process.pid)
+        undo.callback(os.close, exit_fd)
+        undo.callback(_abandon, process, place.group, equipment.kill_timeout_s)
+        status = StatusPipe(status_fd)
+        started = _await_start(status, exit_fd, equipment.start_timeout_s)
+        if started is None and status.exit_code is None and not place.group.usage().oom_kills:
+            raise SandboxError(f"the sandbox could not be set up: {_last_words(stderr_fd)}")
+        place.group.limit_cpu(program.limits.cpu_millis)
+        undo.pop_all()
+    return Sandbox(
+        run_name,
+        Parts(
+            process=process,
+            group=place.group,
+            status=status,
+            stdout_fd=stdout_fd,
+            stderr_fd=stderr_fd,
+            exit_fd=exit_fd,
+            started=started,
+            isolation=_isolation(program.limits, equipment, place),
+            kill_timeout_s=equipment.kill_timeout_s,
+            release=place.release,
+        ),
+    )
+
+
+def _start(
+    program: Program, equipment: Equipment, place: Place, inner: list[int]
+) -> subprocess.Popen[bytes]:
+    stdout, stderr, status = inner
+    entry = chain.Entry(
+        join_files=place.group.join_files,
+        open_files=program.limits.open_files,
+        network_fd=place.network_fd,
+        user_fd=place.user_fd,
+        uid=place.uid,
+    )
+    with Payload(lowest_fd=program.limits.open_files) as payload:
+        arguments = bwrap.arguments(
+            program, equipment.runtime, equipment.api, payload, equipment.seccomp
+        )
+        inside = bwrap.command(payload.add(arguments), status, equipment.runtime, program.argv)
+        try:
+            # An empty environment: /proc/1/environ inside shows what the chain started with.
+            return subprocess.Popen(
+                chain.command(equipment.tools, entry, inside),
+                env={},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=[status, *payload.fds],
+            )
+        except OSError as error:
+            raise SandboxError(f"the sandbox's first process did not start: {error}") from error
+
+
+def _await_start(status: StatusPipe, exit_fd: int, timeout_s: float) -> Started | None:
+    """Wait for the program's first process; None when all has ended already. Nothing announces a
+    process, so its parent's list of children is looked at every millisecond."""
+    deadline_s = time.monotonic() + timeout_s
+    while not wait_readable(exit_fd, _POLL_S):
+        status.read()
+        if status.child_pid is not None:
+            started = open_started(status.child_pid)
+            if started is not None:
+                return started
+        if time.monotonic() > deadline_s:
+            raise SandboxError(
+                f"the program did not begin within {timeout_s:g} s; is the host busy?"
+            )
+    status.read()
+    return None
+
+
+def _abandon(
+    process: subprocess.Popen[bytes], group: cgroups.RunGroup, kill_timeout_s: float
+) -> None:
+    process.kill()  # by itself: the chain may have failed before it joined the group
+    cgroups.empty(group, kill_timeout_s)
+    process.wait()
+
+
+def _last_words(stderr_fd: int) -> str:
+    try:
+        text = os.read(stderr_fd, 4096).decode(errors="replace").strip()
+    except BlockingIOError:
+        text = ""
+    return text or "it ended without a message"
+
+
+def _isolation(limits: Limits, equipment: Equipment, place: Place) -> dict[str, object]:
+    """True by construction: each step of the chain ends it when it fails."""
+    return {
+        "namespaces": list(_NAMESPACES),
+        "uid": "own" if place.uid is not None else "the runner's",
+        "host_uid": place.uid if place.uid is not None else os.getuid(),
+        "cgroup": equipment.cgroup_version,
+        "cpu_millis": limits.cpu_millis,
+        "memory_bytes": limits.memory_bytes,
+        "pids_max": limits.pids_max,
+        "network": "platform API only" if equipment.api else "none",
+        "seccomp": "deny list" if equipment.seccomp else "none",
+    }
+
+
+def _close_all(fds: list[int]) -> None:
+    while fds:
+        os.close(fds.pop())

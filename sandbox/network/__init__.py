@@ -1,0 +1,1 @@
+"""Network namespaces of the runs, and the relay from inside them to the platform's API."""

@@ -1,0 +1,44 @@
+"""What the runner and netd say to each other: JSON in one SEQPACKET message, descriptors beside it.
+
+Runner to netd: `configure` (once, first), `make`, `adopt` (with a network namespace), `release`.
+netd to runner: `hello` (with a user namespace when it made one), `ready` (with a network
+namespace), `failed`. All but the first name a slot.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_MAX_BYTES = 64 * 1024
+_MAX_FDS = 4
+
+
+@dataclass(frozen=True)
+class Message:
+    op: str
+    fields: Mapping[str, Any]
+    fds: tuple[int, ...] = ()
+
+
+def send(channel: socket.socket, op: str, fds: Sequence[int] = (), **fields: Any) -> None:
+    """Raises OSError when the other side is gone."""
+    socket.send_fds(channel, [json.dumps({"op": op, **fields}).encode()], list(fds))
+
+
+def receive(channel: socket.socket) -> Message | None:
+    """The next message, None when the other side is gone. Its descriptors belong to the caller."""
+    try:
+        data, fds, _, _ = socket.recv_fds(channel, _MAX_BYTES, _MAX_FDS)
+    except ConnectionResetError:
+        return None
+    if not data:
+        return None
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    fields = json.loads(data)
+    return Message(fields.pop("op"), fields, tuple(fds))

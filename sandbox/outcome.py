@@ -1,0 +1,42 @@
+"""What is known about a run: counters while it lives, an outcome when it has ended."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Counters of the run's control group. `memory_peak_bytes` is None where the kernel keeps
+    none (control groups v2 before Linux 5.19)."""
+
+    memory_bytes: int
+    memory_peak_bytes: int | None
+    cpu_s: float
+    throttled_s: float
+    oom_kills: int
+    pids: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the program ended.
+
+    `exit_code` is 0..255. `signal` is set when that code is 128 + a signal's number: the reaper
+    inside the sandbox reports a death by signal so, and a program that calls `sys.exit(143)`
+    itself looks the same. `oom` needs both: death by SIGKILL and a counted kill by the kernel.
+    """
+
+    exit_code: int
+    signal: int | None
+    oom: bool
+    usage: Usage
+
+
+def outcome_of(exit_code: int, usage: Usage) -> Outcome:
+    """Decide from the exit code (0..255, 128 + n for signal n) and the final counters."""
+    number = exit_code - 128
+    died_by = number if number in set(signal.Signals) else None
+    oom = died_by == signal.SIGKILL and usage.oom_kills > 0
+    return Outcome(exit_code=exit_code, signal=died_by, oom=oom, usage=usage)

@@ -1,0 +1,135 @@
+"""A sandbox that was started: its streams, its signals, its counters, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sandbox import cgroups
+from sandbox.errors import SandboxError
+from sandbox.outcome import Outcome, Usage, outcome_of
+from sandbox.status import Started, StatusPipe, wait_readable
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a sandbox is made of; all of it belongs to the `Sandbox` from its creation on.
+
+    `started` is None for a program that ended before it could be seen.
+    `release` gives the slot back, and is not called for a sandbox that could not be cleared.
+    """
+
+    process: subprocess.Popen[bytes]
+    group: cgroups.RunGroup
+    status: StatusPipe
+    stdout_fd: int
+    stderr_fd: int
+    exit_fd: int
+    started: Started | None
+    isolation: Mapping[str, object]
+    kill_timeout_s: float
+    release: Callable[[], None]
+
+
+class Sandbox:
+    """One run. Every method may be called from any thread, `finish` by the one that waits.
+
+    `stdout_fd`, `stderr_fd`: non-blocking; read them to their end before `finish`, which closes
+    them. `exit_fd`: readable when the run has ended. `isolation`: what this run really has.
+    """
+
+    def __init__(self, run_name: str, parts: Parts) -> None:
+        self.run_name = run_name
+        self.stdout_fd = parts.stdout_fd
+        self.stderr_fd = parts.stderr_fd
+        self.exit_fd = parts.exit_fd
+        self.isolation = dict(parts.isolation)
+        self._parts = parts
+        self._started = parts.started
+        self._killed = False
+        self._final: Usage | None = None
+        self._outcome: Outcome | None = None
+        self._lock = threading.RLock()
+
+    def interrupt(self) -> None:
+        """SIGTERM to the program's first process: the request to end. No effect after the end."""
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if self._started is not None and self._final is None:
+                signal.pidfd_send_signal(self._started.program_fd, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to all of the run; returns when nothing of it is left.
+
+        Raises `SandboxStuckError` when something does not die within the kill time-out.
+        """
+        with self._lock:
+            if self._final is not None:
+                return
+            self._killed = True
+            self._kill_pid_one()
+            cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
+
+    def usage(self) -> Usage:
+        """Live counters; after the end the last ones."""
+        with self._lock:
+            return self._final or self._parts.group.usage()
+
+    def finish(self) -> Outcome:
+        """Clear the run away and say how it ended. Waits for the end; may be called again.
+
+        Raises `SandboxError` when it was bubblewrap that failed and not the program, and
+        `SandboxStuckError` when processes are left over: their slot is then never used again.
+        """
+        if self._outcome is None:
+            self._parts.process.wait()
+            with self._lock:
+                self._outcome = self._outcome or self._clear()
+        return self._outcome
+
+    def _clear(self) -> Outcome:
+        if self._final is None:
+            cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
+            final = self._parts.group.usage()
+            cgroups.clear(self._parts.group, self._parts.kill_timeout_s)
+            self._parts.status.read()
+            self._final = final
+            self._close()
+            self._parts.release()
+        return outcome_of(self._exit_code(self._final), self._final)
+
+    def _exit_code(self, final: Usage) -> int:
+        reported = self._parts.status.exit_code
+        if reported is not None:
+            return reported
+        status = self._parts.process.returncode
+        if self._killed or final.oom_kills > 0:
+            return 128 + signal.SIGKILL
+        if self._started is not None and status < 0:
+            return 128 - status  # somebody killed bubblewrap, and with it the program
+        if self._started is not None and status > 128:
+            return status  # a signal met the program in the instant before its exec
+        raise SandboxError(
+            f"run {self.run_name}: the sandbox ended with status {status} and without the program's"
+            " exit code; the last lines of its error stream say why"
+        )
+
+    def _kill_pid_one(self) -> None:
+        """The kernel ends a pid namespace with its first process; bubblewrap then reports 137."""
+        if self._started is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._started.pid_one_fd, signal.SIGKILL)
+        wait_readable(self.exit_fd, 0.5)
+
+    def _close(self) -> None:
+        fds = [self.stdout_fd, self.stderr_fd, self.exit_fd]
+        if self._started is not None:
+            fds += [self._started.program_fd, self._started.pid_one_fd]
+        for fd in fds:
+            os.close(fd)
+        self._parts.status.close()

@@ -1,0 +1,89 @@
+"""Which system calls a program may not make: a deny list with an ENOSYS ceiling.
+
+The walls are the namespaces, the uid and the control groups; this keeps programs away from kernel
+code that no strategy needs and that past escapes came through.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator
+
+from sandbox import bpf
+from sandbox.errors import Problem, SandboxUnavailableError
+from sandbox.syscalls import HIGHEST_KNOWN, MACHINES, Machine
+
+# libc asks for these first and falls back when they do not exist.
+_ABSENT = (
+    "clone3 io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig"
+    " fsmount fspick mount_setattr memfd_secret"
+)
+_FORBIDDEN = (
+    "mount umount2 pivot_root chroot unshare setns"  # the walls themselves
+    " ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp"
+    " add_key request_key keyctl"  # keyrings know no namespace
+    " bpf perf_event_open userfaultfd fanotify_init fanotify_mark"
+    " name_to_handle_at open_by_handle_at lookup_dcookie nfsservctl"
+    " kexec_load kexec_file_load init_module finit_module delete_module reboot"
+    " clock_settime clock_adjtime settimeofday adjtimex sethostname setdomainname"
+    " mbind set_mempolicy get_mempolicy migrate_pages move_pages set_mempolicy_home_node"
+    " quotactl quotactl_fd swapon swapoff acct syslog vhangup iopl ioperm modify_ldt"
+)
+_NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+_TERMINAL_REQUESTS = (0x5412, 0x541C, 0x5423, 0x541D)  # TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS
+_PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
+_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+_NETLINK_ROUTE = 0
+
+
+def program(machine: str | None = None) -> bytes:
+    """The filter for this machine. Raises `SandboxUnavailableError` on one we have none for."""
+    name = machine or os.uname().machine
+    if name not in MACHINES:
+        what = f"no system call filter for {name}; there is one for {' and '.join(MACHINES)}"
+        raise SandboxUnavailableError([Problem(what, "use a host of one of these")])
+    return bpf.assemble(_pieces(MACHINES[name]))
+
+
+def _pieces(machine: Machine) -> Iterator[list[bpf.Instruction]]:
+    yield bpf.unless_machine(machine.audit_arch, bpf.KILL)
+    yield bpf.load_number()
+    if machine.foreign_from is not None:
+        yield bpf.from_number(machine.foreign_from, bpf.KILL)
+    yield bpf.from_number(HIGHEST_KNOWN + 1, bpf.ENOSYS)
+    for name, decision in _by_argument().items():
+        if name in machine.numbers:
+            yield bpf.call_if(machine.numbers[name], decision)
+    for names, value in ((_ABSENT, bpf.ENOSYS), (_FORBIDDEN, bpf.EPERM)):
+        for name in names.split():
+            if name in machine.numbers:
+                yield bpf.call(machine.numbers[name], value)
+    yield bpf.verdict(bpf.ALLOW)
+
+
+def _by_argument() -> dict[str, list[bpf.Instruction]]:
+    set_id = stat.S_ISUID | stat.S_ISGID
+    devices = (stat.S_IFCHR, stat.S_IFBLK)
+    return {
+        "clone": bpf.argument_has(0, _NEW_NAMESPACES, bpf.EPERM, bpf.ALLOW),
+        "ioctl": bpf.argument_in(1, _TERMINAL_REQUESTS, bpf.EPERM, bpf.ALLOW),
+        "socket": _socket(),
+        "socketpair": _socket(),
+        "personality": bpf.argument_in(0, _PERSONALITIES, bpf.ALLOW, bpf.EPERM),
+        "chmod": bpf.argument_has(1, set_id, bpf.EPERM, bpf.ALLOW),
+        "fchmod": bpf.argument_has(1, set_id, bpf.EPERM, bpf.ALLOW),
+        "fchmodat": bpf.argument_has(2, set_id, bpf.EPERM, bpf.ALLOW),
+        "mknod": bpf.argument_masked_in(1, 0o170000, devices, bpf.EPERM, bpf.ALLOW),
+        "mknodat": bpf.argument_masked_in(2, 0o170000, devices, bpf.EPERM, bpf.ALLOW),
+    }
+
+
+def _socket() -> list[bpf.Instruction]:
+    """UNIX, IPv4, IPv6 and netlink's routing; AF_VSOCK, for one, would reach the hypervisor."""
+    refused = bpf.refuse(errno.EAFNOSUPPORT)
+    allowed = bpf.argument_in(0, _FAMILIES, bpf.ALLOW, refused)[:-1]
+    netlink = bpf.argument_in(2, (_NETLINK_ROUTE,), bpf.ALLOW, refused)
+    return [*allowed, *bpf.call_if(socket.AF_NETLINK, netlink), *bpf.verdict(refused)]
