@@ -308,27 +308,31 @@ def load(role: Role, environ: Mapping[str, str]) -> Settings:
             values[attribute] = variable.parser(text)
         except InvalidValueError as error:
             problems.append(f"{variable.name} {error} (unit: {variable.unit})")
-    if not problems:
-        problems = _contradictions(Settings(**values))
+    problems += _contradictions(values)
     if problems:
         raise SettingsError(problems)
     return Settings(**values)
 
 
-def _contradictions(settings: Settings) -> list[str]:
+def _contradictions(values: Mapping[str, Any]) -> list[str]:
+    """What contradicts what, as far as the values could be parsed."""
     problems = []
-    if settings.heartbeat_s * 3 > settings.lease_s:
+    heartbeat_s, lease_s = values.get("heartbeat_s"), values.get("lease_s")
+    if heartbeat_s and lease_s and heartbeat_s * 3 > lease_s:
         problems.append(
-            f"HEARTBEAT_SECS ({settings.heartbeat_s:g}) must be at most a third of "
-            f"LEASE_SECS ({settings.lease_s:g}), or one late beat kills every strategy"
+            f"HEARTBEAT_SECS ({heartbeat_s:g}) must be at most a third of "
+            f"LEASE_SECS ({lease_s:g}), or one late beat kills every strategy"
         )
-    unknown = [name for name in settings.runner_queues if name not in settings.latency_targets]
+    targets = values.get("latency_targets")
+    if targets is None:
+        return problems
+    unknown = [name for name in values.get("runner_queues", ()) if name not in targets]
     if unknown:
         problems.append(
             f"RUNNER_QUEUES names {', '.join(unknown)}, which LATENCY_TARGETS does not know; "
-            f"known are {', '.join(settings.latency_targets)}"
+            f"known are {', '.join(targets)}"
         )
-    if "default" not in settings.latency_targets:
+    if "default" not in targets:
         problems.append("LATENCY_TARGETS must have a target `default`, for those who name none")
     return problems
 

@@ -4,7 +4,10 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
@@ -63,8 +66,17 @@ def database_url(value: str) -> str:
     """A database URL for SQLAlchemy; Heroku's `postgres://` is understood."""
     scheme, separator, rest = value.partition("://")
     if separator and scheme in ("postgres", "postgresql", "postgresql+psycopg"):
-        return f"postgresql+psycopg://{rest}"
-    if separator and scheme == "sqlite" and rest.startswith("/"):
+        url = f"postgresql+psycopg://{rest}"
+        try:
+            make_url(url)
+        except (ArgumentError, ValueError):
+            raise InvalidValueError(
+                "must be postgresql://USER:PASSWORD@HOST[:PORT]/NAME, with %-codes in USER and "
+                "PASSWORD for what is not a letter or digit"
+            ) from None
+        return url
+    # Each connection would have a database of its own in memory.
+    if separator and scheme == "sqlite" and rest.startswith("/") and rest != "/:memory:":
         return value
     raise InvalidValueError(
         "must start with postgresql:// or be sqlite:///FILE; other databases are not supported"
@@ -73,8 +85,9 @@ def database_url(value: str) -> str:
 
 def redis_url(value: str) -> str:
     """A Redis URL: redis:// or rediss://."""
-    if urlsplit(value).scheme not in ("redis", "rediss"):
-        raise InvalidValueError("must start with redis:// or rediss://")
+    parts = _split(value)
+    if parts is None or parts.scheme not in ("redis", "rediss"):
+        raise InvalidValueError("must be redis://HOST:PORT/NUMBER, or rediss:// for TLS")
     return value
 
 
@@ -87,8 +100,9 @@ def optional_url(value: str) -> str:
 
 def http_url(value: str) -> str:
     """An http or https URL with a host and nothing behind the port."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+    parts = _split(value)
+    is_plain = parts is not None and parts.hostname and not (parts.query or parts.fragment)
+    if not (parts and is_plain and parts.scheme in ("http", "https") and parts.path in ("", "/")):
         raise InvalidValueError(f"must be http(s)://HOST[:PORT], not {value!r}")
     return value.rstrip("/")
 
@@ -108,7 +122,10 @@ def key_of_32_bytes(value: str) -> str:
 
 def keys_of_32_bytes(value: str) -> tuple[str, ...]:
     """Several such keys, separated by commas, newest first."""
-    return tuple(key_of_32_bytes(part.strip()) for part in value.split(",") if part.strip())
+    parts = names(value)
+    if not parts:
+        raise InvalidValueError("must be 32 bytes; `python -m app.admin generate-keys` makes one")
+    return tuple(key_of_32_bytes(part) for part in parts)
 
 
 def runner_name(value: str) -> str:
@@ -140,3 +157,12 @@ def user_and_password(value: str) -> str:
     if not (separator and user and password):
         raise InvalidValueError("must be user:password")
     return value
+
+
+def _split(value: str) -> SplitResult | None:
+    """The parts of a URL, or None for one whose host or port no client could use."""
+    try:
+        parts = urlsplit(value)
+        return parts if parts.port is None or parts.port > 0 else None
+    except ValueError:
+        return None

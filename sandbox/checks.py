@@ -52,7 +52,7 @@ def _bwrap_version(bwrap: str) -> Iterator[Problem]:
     if numbers is None or tuple(map(int, numbers.groups())) < _BWRAP_AT_LEAST:
         wanted = ".".join(map(str, _BWRAP_AT_LEAST))
         yield Problem(
-            f"bubblewrap {wanted} is needed, {bwrap} says {run.stdout.strip() or run.stderr!r}",
+            f"bubblewrap {wanted} is needed, {bwrap} says {(run.stdout or run.stderr).strip()}",
             "use Debian 12, Ubuntu 24.04 or later, or install a newer bubblewrap",
         )
 

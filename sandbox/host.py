@@ -21,6 +21,7 @@ from sandbox.running import Sandbox
 
 logger = logging.getLogger(__name__)
 _LOCK_TIMEOUT_S = 15.0  # longer than a dead predecessor's netd needs to sweep
+_LOCK_PAUSE_S = 0.05
 
 
 class Host:
@@ -33,6 +34,7 @@ class Host:
         self._tree = tree
         self._equipment = equipment
         self._lock = threading.Lock()
+        self._closed = False
         self._free = list(range(config.slots))
         self._running: dict[str, Sandbox | None] = {}
         self._lock_fd = _lock(tree, config.name)
@@ -130,11 +132,14 @@ class Host:
     def close(self) -> None:
         """Kill what still runs, end the network helper, remove the control groups."""
         with self._lock:
+            self._closed = True
             left = [sandbox for sandbox in self._running.values() if sandbox is not None]
         for sandbox in left:
-            sandbox.kill()
-            with contextlib.suppress(SandboxError):
+            try:
+                sandbox.kill()
                 sandbox.finish()
+            except SandboxError:
+                logger.exception("sandbox_not_cleared", extra={"run": sandbox.run_name})
         self._warmer.close()
         self._network.close()
         self._tree.remove()
@@ -142,6 +147,8 @@ class Host:
 
     def _reserve(self, run_name: str) -> int:
         with self._lock:
+            if self._closed:
+                raise SandboxError("this host is closed; the runner is shutting down")
             if run_name in self._running:
                 raise SandboxError(f"run {run_name} is running already; give each run its own name")
             if not self._free:
@@ -173,7 +180,7 @@ class Host:
                 return
             what = f"a trial run ended with exit code {outcome.exit_code}"
         raise SandboxUnavailableError(
-            [Problem(what, "see the message; the README lists what is needed")]
+            [Problem(what, "the message names the step; in a container it needs --privileged")]
         )
 
 
@@ -183,20 +190,21 @@ def _lock(tree: cgroups.Tree, name: str) -> int:
     Raises `SandboxUnavailableError` when another runner keeps it.
     """
     deadline_s = time.monotonic() + _LOCK_TIMEOUT_S
+    directory = tree.lock_directory()
     while time.monotonic() < deadline_s:
-        directory = tree.lock_directory()
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            time.sleep(0.05)
-            continue
-        # A runner that closes removes its directories: hold the one that is there now.
-        if not (problems := tree.prepare()) and os.path.samestat(os.fstat(fd), directory.stat()):
-            return fd
-        os.close(fd)
-        if problems:
+        if problems := tree.prepare():
             raise SandboxUnavailableError(problems)
+        with (
+            contextlib.suppress(FileNotFoundError, BlockingIOError),
+            contextlib.ExitStack() as undo,
+        ):
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            undo.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A runner that closes removes its directories: hold the one that is there now.
+            if os.path.samestat(os.fstat(fd), directory.stat()) and not tree.prepare():
+                undo.pop_all()
+                return fd
+        time.sleep(_LOCK_PAUSE_S)
     what = f"another runner named {name!r} is alive on this host"
     raise SandboxUnavailableError([Problem(what, "give each runner of a host its own name")])

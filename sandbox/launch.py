@@ -19,6 +19,7 @@ from sandbox.runtime import Runtime
 from sandbox.status import Started, StatusPipe, open_started, wait_readable
 
 _POLL_S = 0.001
+_LOWEST_FD = 2048  # and all files of a workspace above it: below what `checks` asks for
 _NAMESPACES = ("user", "pid", "ipc", "uts", "mount", "net", "cgroup")
 
 
@@ -119,7 +120,7 @@ def _start(
         user_fd=place.user_fd,
         uid=place.uid,
     )
-    with Payload(lowest_fd=program.limits.open_files) as payload:
+    with Payload(lowest_fd=min(program.limits.open_files, _LOWEST_FD)) as payload:
         arguments = bwrap.arguments(
             program, equipment.runtime, equipment.api, payload, equipment.seccomp
         )

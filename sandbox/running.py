@@ -75,9 +75,14 @@ class Sandbox:
             cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
 
     def usage(self) -> Usage:
-        """Live counters; after the end the last ones."""
+        """Live counters; after the end the last ones. Raises `SandboxError`."""
         with self._lock:
-            return self._final or self._parts.group.usage()
+            try:
+                return self._final or self._parts.group.usage()
+            except OSError as error:
+                raise SandboxError(
+                    f"run {self.run_name}: its control group was removed by somebody else: {error}"
+                ) from error
 
     def finish(self) -> Outcome:
         """Clear the run away and say how it ended. Waits for the end; may be called again.
@@ -94,7 +99,7 @@ class Sandbox:
     def _clear(self) -> Outcome:
         if self._final is None:
             cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
-            final = self._parts.group.usage()
+            final = self.usage()
             cgroups.clear(self._parts.group, self._parts.kill_timeout_s)
             self._parts.status.read()
             self._final = final

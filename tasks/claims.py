@@ -30,7 +30,6 @@ class Claim:
     strategy_id: str
     run_id: str
     epoch: int
-    queue: str
     name: str
     client_code: str
     is_sandbox: bool
@@ -50,7 +49,7 @@ class Verdict:
 
     Attributes:
         is_ours: False when the row had another owner by then; nothing was written.
-        announce: it waits in its queue and runners have to be told.
+        announce: it waits in `queue` and runners have to be told.
         purged_runs: runs whose logs are to be removed.
         is_purged: the strategy itself is gone.
     """
@@ -60,6 +59,7 @@ class Verdict:
     reason: str = ""
     restart_in_s: float | None = None
     announce: bool = False
+    queue: str = ""
     purged_runs: tuple[str, ...] = ()
     is_purged: bool = False
 
@@ -91,7 +91,7 @@ class Claims:
                 "stop_requested_at": None,
                 "exit_code": None,
             }
-            queue, reason = row.latency_target, Reason(row.status_reason)
+            reason = Reason(row.status_reason)
             try:
                 lifecycle.apply(session, row, Change(Event.CLAIM, reason, self._actor, values))
             except lifecycle.LostRaceError:
@@ -106,7 +106,7 @@ class Claims:
                     started_at=database_now(),
                 )
             )
-            return _claim(session, row, queue)
+            return _claim(session, row)
 
     def renew(self, strategy_ids: list[str]) -> dict[str, tuple[int, bool]]:
         """Extend the leases of these; epoch and whether a stop was requested, for each still ours.
@@ -192,6 +192,7 @@ class Claims:
             reason=reason,
             restart_in_s=restart_in_s,
             announce=row.status == Status.QUEUED,
+            queue=row.latency_target,
             purged_runs=tuple(old),
         )
 
@@ -221,13 +222,12 @@ def _may_be_claimed(row: Strategy) -> bool:
     return is_wanted and row.status == Status.QUEUED
 
 
-def _claim(session: Session, row: Strategy, queue: str) -> Claim:
+def _claim(session: Session, row: Strategy) -> Claim:
     code = session.scalars(select(Client.code).where(Client.client_id == row.client_id)).one()
     return Claim(
         strategy_id=row.strategy_id,
         run_id=str(row.run_id),
         epoch=row.epoch,
-        queue=queue,
         name=row.name,
         client_code=code,
         is_sandbox=row.is_sandbox,

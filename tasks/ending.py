@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.database import database_now
-from app.strategies.lifecycle import Change
+from app.strategies.lifecycle import FRESH_START, Change
 from app.strategies.models import Strategy
 from app.strategies.states import DesiredState, Event, Reason
 from tasks.restart import FailureHistory, judge
@@ -73,7 +73,7 @@ def consequence(row: Strategy, ending: Ending, actor: str) -> Change:
     if row.stop_requested_at is not None:
         if row.desired_state == DesiredState.STOPPED:
             return Change(Event.FINISH_STOP, Reason.STOPPED_BY_USER, actor, values)
-        return Change(Event.FINISH_RESTART, Reason.RESTARTED_BY_USER, actor, values)
+        return Change(Event.FINISH_RESTART, Reason.RESTARTED_BY_USER, actor, FRESH_START | values)
     if ending.cause in _DIRECT:
         event, reason = _DIRECT[ending.cause]
         if event in (Event.TIME_OUT, Event.ABORT):

@@ -75,6 +75,10 @@ class Heartbeat(threading.Thread):
             except SQLAlchemyError as error:
                 log.error("heartbeat_failed", extra={"error": type(error).__name__})
                 pause_s = min(_AFTER_ERROR_S, self._config.interval_s)
+            except Exception:
+                # A heart that stops kills every run at its fence; one that errs tries again.
+                log.exception("heartbeat_broken")
+                pause_s = min(_AFTER_ERROR_S, self._config.interval_s)
 
     def _beat(self) -> None:
         controls = self._registry.snapshot()

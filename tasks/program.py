@@ -6,11 +6,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.artifacts.archive import Archive, ArchiveError, read_archive
+from app.artifacts.intake import MANIFEST_FILE
 from app.secrets.envelope import Opener, Sealed
 from sandbox import API_ADDRESS, ApiRelay, Limits, Program, WorkspaceFile
 from tasks.claims import Claim
 
-MANIFEST_PATH = "/workspace/.sequence/manifest.json"
+MANIFEST_PATH = f"/workspace/{MANIFEST_FILE}"
 
 _MIB = 1 << 20
 _API_PORT = 8000
@@ -92,17 +93,16 @@ def _environment(claim: Claim, secrets: dict[str, str], api_url: str) -> dict[st
 
 
 def _files(archive: Archive) -> list[WorkspaceFile]:
-    ours = MANIFEST_PATH.removeprefix("/workspace/")
     return [
         WorkspaceFile(file.path, file.content, file.is_executable)
         for file in archive.files
-        if file.path != ours
+        if file.path != MANIFEST_FILE
     ]
 
 
 def _manifest(claim: Claim) -> WorkspaceFile:
     content = json.dumps(claim.manifest, ensure_ascii=False, indent=1).encode()
-    return WorkspaceFile(MANIFEST_PATH.removeprefix("/workspace/"), content)
+    return WorkspaceFile(MANIFEST_FILE, content)
 
 
 def _limits(claim: Claim, max_bytes: int) -> Limits:

@@ -154,7 +154,7 @@ class Runner:
         if verdict.purged_runs:
             self._parts.delete_logs(verdict, claim.strategy_id)
         if verdict.announce:
-            self._announce_elsewhere(claim.strategy_id, claim.queue)
+            self._announce_elsewhere(claim.strategy_id, verdict.queue)
 
     def _finish(self, claim: Claim, ending: Ending) -> Verdict | None:
         while True:

@@ -6,21 +6,33 @@ directories with plain relative names do.
 
 import io
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-MAX_FILES = 1500
-"""More do not fit into the argument list that hands them to the sandbox."""
+MAX_FILES = 1499
+"""Files and directories: with the manifest, more do not fit into the sandbox's argument list."""
 
 _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 1024
 _TAR_BYTES_PER_MEMBER = 3 * 512
 _GZIP_MAGIC = b"\x1f\x8b"
+_MAX_GZIP_MEMBERS = 100
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _TAR_MAGIC = (257, b"ustar")
+# The others' decompressors are unbounded: 4 KB of bzip2 may become gigabytes in one call.
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+)
 
 
 class ArchiveError(Exception):
@@ -60,8 +72,12 @@ class _Collector:
 
     def count_member(self) -> None:
         self.members += 1
-        if self.members > 2 * MAX_FILES or len(self.files) >= MAX_FILES:
-            raise ArchiveError(f"the archive has more than {MAX_FILES} files")
+        self.hold_count(self.members // 2)
+
+    @staticmethod
+    def hold_count(count: int) -> None:
+        if count > MAX_FILES:
+            raise ArchiveError(f"the archive has more than {MAX_FILES} files and directories")
 
     def add_file(self, path: str, content: bytes, *, is_executable: bool) -> None:
         if not path:
@@ -74,6 +90,7 @@ class _Collector:
                 f"unpacked, the archive is above the limit of {self.max_bytes} bytes"
             )
         self.files[path] = ArchiveFile(path, content, is_executable)
+        self.hold_count(len(self.files))
 
     def result(self) -> Archive:
         for path in self.files:
@@ -86,6 +103,7 @@ class _Collector:
         clash = self.directories.intersection(self.files)
         if clash:
             raise ArchiveError(f"{clash.pop()!r} is both a file and a directory in the archive")
+        self.hold_count(len(self.files) + len(self.directories))
         return Archive(tuple(self.files.values()), tuple(sorted(self.directories)))
 
 
@@ -140,7 +158,7 @@ def _read_tar(content: bytes, collector: _Collector) -> None:
             for member in tar:
                 collector.count_member()
                 _take_tar_member(tar, member, collector)
-    except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OverflowError, ValueError, RecursionError) as error:
         raise ArchiveError(f"the tar archive is damaged: {error}") from None
 
 
@@ -166,7 +184,7 @@ def _read_zip(content: bytes, collector: _Collector) -> None:
             for member in archive.infolist():
                 collector.count_member()
                 _take_zip_member(archive, member, collector)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+    except _ZIP_ERRORS as error:
         raise ArchiveError(f"the zip archive is damaged: {error}") from None
 
 
@@ -174,12 +192,18 @@ def _take_zip_member(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, collector: _Collector
 ) -> None:
     path = normalise(member.filename)
-    if member.is_dir():
+    # `is_dir` looks at the name's last character.
+    if member.filename and member.is_dir():
         if path:
             collector.directories.add(path)
         return
     if member.flag_bits & 0x1:
         raise ArchiveError(f"{member.filename!r} is encrypted; upload it without a password")
+    if member.compress_type not in _ZIP_METHODS:
+        raise ArchiveError(
+            f"{member.filename!r} is compressed in an unusual way; "
+            "use plain zip (deflate) or tar.gz"
+        )
     mode = member.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise ArchiveError(f"{member.filename!r} is a link or device; only regular files may be")
@@ -202,7 +226,14 @@ def _gunzip(content: bytes, max_unpacked_bytes: int) -> bytes:
 
 def _decompressed(content: bytes, room: int) -> Iterator[bytes]:
     """The bytes of every gzip member in turn, `room` at the most."""
+    members = 0
     while content and room > 0:
+        members += 1
+        if members > _MAX_GZIP_MEMBERS:
+            # Each costs a copy of all that follow.
+            raise ArchiveError(
+                f"the gzip data has more than {_MAX_GZIP_MEMBERS} members; compress it in one go"
+            )
         inflater = zlib.decompressobj(wbits=31)
         try:
             chunk = inflater.decompress(content, room)

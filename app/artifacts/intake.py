@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from app.artifacts.archive import Archive, ArchiveError, normalise, read_archive
 from app.errors import Detail, TooLargeError, ValidationFailedError
 
+MANIFEST_FILE = ".sequence/manifest.json"
+"""Where a strategy finds its manifest, below its workspace; a file of that name is replaced."""
+
 _FIELD = "artifact_base64"
 
 
@@ -40,6 +43,7 @@ def accept(
         archive = read_archive(content, max_unpacked_bytes=max_unpacked_bytes)
     except ArchiveError as error:
         raise _invalid(_FIELD, str(error)) from None
+    _keep_manifest_free(archive)
     try:
         path = normalise(entrypoint)
     except ArchiveError as error:
@@ -62,6 +66,13 @@ def _decode(artifact_base64: str, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise _too_large(len(content), max_bytes)
     return content
+
+
+def _keep_manifest_free(archive: Archive) -> None:
+    folder = MANIFEST_FILE.partition("/")[0]
+    if archive.file(folder) or MANIFEST_FILE in archive.directories:
+        message = f"{MANIFEST_FILE} is where the platform puts the manifest; rename your {folder}"
+        raise _invalid(_FIELD, message)
 
 
 def _missing(path: str, archive: Archive) -> str:

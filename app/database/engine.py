@@ -58,6 +58,8 @@ def _create_engine(url: str, pool_size: int) -> Engine:
             max_overflow=pool_size,
             pool_timeout=5,
             pool_pre_ping=True,
+            # An error's text must not quote what was to be stored.
+            hide_parameters=True,
             connect_args={"connect_timeout": 5},
         )
     engine = create_engine(
@@ -65,6 +67,7 @@ def _create_engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=5,
+        hide_parameters=True,
         connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_sqlite)

@@ -78,7 +78,7 @@ class Opener:
                 sealed.nonce,
                 box.decrypt(sealed.wrapped_key),
             )
-        except (exceptions.CryptoError, exceptions.TypeError, exceptions.ValueError):
+        except (exceptions.CryptoError, TypeError, ValueError):
             # The cause is left out on purpose: nothing of the value may reach a log.
             raise EnvelopeError("the sealed value was altered or moved; deploy it again") from None
         return json.loads(plain)

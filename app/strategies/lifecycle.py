@@ -10,7 +10,9 @@ from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from app.database import database_now
+from app.runners import repository as runners
 from app.strategies.models import Strategy, StrategyEvent
+from app.strategies.placement import choose_queue
 from app.strategies.states import DesiredState, Event, Reason, Status, next_status
 
 
@@ -66,7 +68,7 @@ def apply(session: Session, row: Strategy, change: Change) -> Status:
                 "status": after,
                 "status_reason": change.reason,
                 "updated_at": database_now(),
-                **_values_of(after),
+                **_values_of(session, row, after),
                 **change.values,
             }
         )
@@ -96,7 +98,7 @@ def owner_stops(session: Session, row: Strategy, actor: str) -> bool:
         return True
     session.flush()
     if row.status != Status.STOPPED:
-        apply(session, row, Change(Event.STOP, Reason.STOPPED_BY_USER, actor, {"restart_count": 0}))
+        apply(session, row, Change(Event.STOP, Reason.STOPPED_BY_USER, actor))
     return False
 
 
@@ -124,11 +126,14 @@ FRESH_START: dict[str, Any] = {
 """What a start by hand forgets: the past of a crash loop."""
 
 
-def _values_of(after: Status) -> dict[str, Any]:
+def _values_of(session: Session, row: Strategy, after: Status) -> dict[str, Any]:
     """Columns that belong to being in a status, whatever led there."""
     values: dict[str, Any] = {"next_restart_at": None, "queued_at": None, "announced_at": None}
     if after == Status.QUEUED:
         values["queued_at"] = values["announced_at"] = database_now()
+        # Placed anew each time: the runners of its first choice may be gone by now, or back.
+        wanted = row.placement.get("latency_target", [])
+        values["latency_target"] = choose_queue(wanted, runners.live_queues(session))
     if after != Status.RUNNING:
         values |= {"runner_id": None, "lease_expires_at": None, "stop_requested_at": None}
     return values

@@ -105,8 +105,6 @@ def start(services: Services, caller: Principal, strategy_id: str) -> Strategy:
     """Make it run; nothing changes for one that runs or waits already."""
     with services.database.transaction() as session:
         row = _locked(session, caller, strategy_id)
-        wanted = row.placement.get("latency_target", [])
-        row.latency_target = placement.choose_queue(wanted, runners.live_queues(session))
         announce = lifecycle.owner_starts(session, row, f"key:{caller.key_id}")
     if announce:
         services.announcer.announce(row.strategy_id, row.latency_target)

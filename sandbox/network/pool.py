@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _HELLO_TIMEOUT_S = 10.0
 _MAX_RESTARTS_IN_A_ROW = 5
+_RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class NetworkPool:
             slot = self._ready.get(timeout=self._config.start_timeout_s)
         except queue.Empty:
             raise SandboxError(
-                "no network namespace became ready in time; the runner's log says what netd met"
+                "no network namespace became ready in time; the runner's log says what its helper"
+                " (netd) met, restart the runner if that has ended for good"
             ) from None
         self._order()
         return slot
@@ -86,7 +88,11 @@ class NetworkPool:
             self._closing = True
             self._channel.shutdown(socket.SHUT_RDWR)
         self._watcher.join()
-        self._netd.wait()
+        try:
+            self._netd.wait(self._config.kill_timeout_s)
+        except subprocess.TimeoutExpired:
+            self._netd.kill()
+            self._netd.wait()
         self._channel.close()
         for fd in self._known.values():
             os.close(fd)
@@ -150,8 +156,12 @@ class NetworkPool:
             with self._guard:
                 self._known[slot.number] = slot.namespace_fd
             self._ready.put(slot)
-        else:
-            logger.error("netd_request_failed", extra={"netd": dict(message.fields)})
+            return
+        logger.error("netd_request_failed", extra={"netd": dict(message.fields)})
+        if message.fields["request"] == "make":
+            again = threading.Timer(_RETRY_S, self._order)
+            again.daemon = True
+            again.start()
 
     def _revive(self) -> bool:
         """A new netd for the one that died; False when the pool is closing or netd keeps dying."""

@@ -8,10 +8,18 @@ MIN_CHARS = 6
 
 
 class Redactor:
-    """Masks the values of these variables, given by name, wherever they stand in a line."""
+    """Masks the values of these variables, given by name, wherever they stand in a line.
+
+    A value of several lines, such as a PEM key, is masked line by line, as it arrives.
+    """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        named = {v: name for name, v in secrets.items() if len(v) >= MIN_CHARS}
+        named = {
+            part: name
+            for name, value in secrets.items()
+            for part in (value, value.strip(), *map(str.strip, value.splitlines()))
+            if len(part) >= MIN_CHARS
+        }
         # The longest first: one value may be the beginning of another.
         values = sorted(named, key=len, reverse=True)
         self._names = named
