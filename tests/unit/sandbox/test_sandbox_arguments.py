@@ -1,0 +1,141 @@
+"""What stands on the visible command line, and what does not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import (
+    ApiRelay,
+    Limits,
+    Problem,
+    Program,
+    ProgramInvalidError,
+    SandboxUnavailableError,
+    WorkspaceFile,
+    bwrap,
+    chain,
+    checks,
+)
+from sandbox.payload import Payload
+from sandbox.runtime import Runtime
+
+RUNTIME = Runtime("/usr/bin/python3", (("/host/lib", "/usr/lib"),), (("python3.11", "/x"),))
+TOOLS = chain.Tools(nsenter="/usr/bin/nsenter", bwrap="/usr/bin/bwrap")
+
+
+@pytest.fixture
+def payload() -> Iterator[Payload]:
+    with Payload(lowest_fd=100) as payload:
+        yield payload
+
+
+def words(program: Program, payload: Payload, api: ApiRelay | None = None) -> list[str]:
+    packed = bwrap.arguments(program, RUNTIME, api, payload, b"filter")
+    assert packed.endswith(b"\0")
+    return packed.decode().split("\0")[:-1]
+
+
+def content(fd: int) -> bytes:
+    return os.pread(fd, 1 << 20, 0)
+
+
+def test_order_of_the_set_up(payload: Payload) -> None:
+    program = Program(argv=["m"], files=[WorkspaceFile("a/b", b"B", executable=True)])
+    given = words(program, payload)
+    steps = ["--unshare-user", "--clearenv", "--ro-bind", "--proc", "--dev", "--tmpfs", "--dir"]
+    assert [given.index(step) for step in steps] == sorted(given.index(step) for step in steps)
+    assert given[given.index("--dir") :][:7] == [
+        "--dir",
+        "/workspace/a",
+        "--perms",
+        "0755",
+        "--file",
+        given[given.index("--dir") + 5],
+        "/workspace/a/b",
+    ]
+    assert given[-8:-2] == ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/workspace"]
+    assert content(int(given[-1])) == b"filter"
+
+
+def test_limits_of_the_memory_file_systems(payload: Payload) -> None:
+    limits = Limits(workspace_bytes=1 << 20, tmp_bytes=2 << 20, shm_bytes=3 << 20)
+    given = words(Program(argv=["m"], limits=limits), payload)
+    sizes = {given[n + 3]: given[n + 1] for n, word in enumerate(given) if word == "--size"}
+    assert sizes == {"/workspace": "1048576", "/tmp": "2097152", "/dev/shm": "3145728"}
+
+
+def test_names_of_the_api_in_hosts(payload: Payload) -> None:
+    api = ApiRelay("10.1.2.3", 443, names=("api.example.test",))
+    given = words(Program(argv=["m"]), payload, api)
+    hosts = content(int(given[given.index("/etc/hosts") - 1])).decode()
+    assert "198.18.0.1 api.example.test\n" in hosts
+    assert "10.1.2.3" not in hosts
+
+
+def test_descriptors_leave_the_programs_own_numbers_free(payload: Payload) -> None:
+    words(Program(argv=["m"], files=[WorkspaceFile("a", b"x")]), payload)
+    assert min(payload.fds) >= 100
+
+
+def test_too_many_arguments(payload: Payload) -> None:
+    many = {f"V{n}": "x" for n in range(3000)}
+    with pytest.raises(ProgramInvalidError, match="bubblewrap at most 9000"):
+        words(Program(argv=["m"], env=many), payload)
+
+
+def entry(**changes: object) -> chain.Entry:
+    values = {"join_files": [Path("/a/cgroup.procs")], "open_files": 64, "network_fd": 7}
+    return chain.Entry(**{**values, "user_fd": None, "uid": None, **changes})  # type: ignore[arg-type]
+
+
+def test_a_root_runner_drops_to_the_slots_uid() -> None:
+    given = chain.command(TOOLS, entry(uid=200_003), ["--", "python"])
+    assert "--setuid=200003" in given
+    assert "--setgid=200003" in given
+    assert given[-3:] == ["/usr/bin/bwrap", "--", "python"]
+
+
+def test_an_ordinary_user_enters_netds_user_namespace() -> None:
+    given = chain.command(TOOLS, entry(user_fd=8), [])
+    assert f"--user=/proc/{os.getpid()}/fd/8" in given
+    assert "--preserve-credentials" in given
+    assert not any(word.startswith("--setuid") for word in given)
+
+
+def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_SEARCH_PATH", "/nonexistent")
+    monkeypatch.setattr(checks, "_setting", lambda name: 1 if "apparmor" in name else 0)
+    monkeypatch.setattr(checks, "_bwrap_profile", lambda: False)
+    with pytest.raises(SandboxUnavailableError) as caught:
+        checks.examine()
+    text = str(caught.value)
+    assert len(caught.value.problems) == 4
+    for remedy in (
+        "apt-get install bubblewrap util-linux",
+        "sysctl -w user.max_user_namespaces",
+        "sysctl -w kernel.unprivileged_userns_clone=1",
+        "/etc/apparmor.d/bwrap",
+    ):
+        assert remedy in text
+
+
+def test_an_old_bubblewrap_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "bwrap"
+    old.write_text("#!/bin/sh\necho bubblewrap 0.4.1\n")
+    old.chmod(0o755)
+    monkeypatch.setattr(checks, "_SEARCH_PATH", f"{tmp_path}:{checks._SEARCH_PATH}")
+    with pytest.raises(
+        SandboxUnavailableError, match=r"0\.8 is needed, .* says bubblewrap 0\.4\.1"
+    ):
+        checks.examine()
+
+
+def test_a_problem_reads_as_what_and_remedy() -> None:
+    error = SandboxUnavailableError([Problem("a is missing", "get a"), Problem("b", "c")])
+    assert str(error) == (
+        "this host cannot run sandboxes:\n  - a is missing\n    remedy: get a\n  - b\n    remedy: c"
+    )
