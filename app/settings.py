@@ -185,6 +185,20 @@ class Settings:
         unit="strategies",
         default="50",
     )
+    runner_start_cpu_millis: int = _variable(
+        "RUNNER_START_CPU_MILLIS",
+        "CPU that each run may use while it starts, if that is more than its own; 0: never more.",
+        parser=parse.integer(0, 64_000),
+        unit="thousandths of a core",
+        default="1000",
+    )
+    runner_start_s: float = _variable(
+        "RUNNER_START_SECS",
+        "How long a run counts as starting.",
+        parser=parse.number(0, 60),
+        unit="seconds",
+        default="1",
+    )
     runner_first_uid: int = _variable(
         "RUNNER_FIRST_UID",
         "A root runner gives each sandbox a user id of its own, counted from here.",

@@ -12,6 +12,8 @@ def main() -> int:
     rows: list[Row] = [*sandbox_overhead.rows()]
     with running() as platform:
         rows.append(latency.start_to_first_line(platform))
+        rows.append(latency.start_with_client(platform))
+        rows.append(latency.crash_to_running_again(platform))
         rows.append(latency.write_to_follower(platform))
         rows.append(memory.per_strategy(platform))
     print(table(rows))

@@ -12,6 +12,20 @@ print(time.time(), flush=True)
 while True:
     time.sleep(60)
 """
+_IMPORTS_CLIENT = """\
+import json, ssl, time, urllib.request  # what the published client imports
+print(time.time(), flush=True)
+while True:
+    time.sleep(60)
+"""
+_CRASHES = """\
+import os, sys, time
+print(time.time(), flush=True)
+if int(os.environ["SEQUENCE_RUN_EPOCH"]) % 2:
+    sys.exit(1)
+while True:
+    time.sleep(60)
+"""
 _WRITES = """\
 import time
 while True:
@@ -22,7 +36,32 @@ while True:
 
 def start_to_first_line(platform: Platform) -> Row:
     """From the answer to `POST .../start` until a follower has the strategy's first line."""
-    strategy_id = platform.create("first-line", _STARTS)
+    name = "start answered -> first line at a follower"
+    return Row(name, _starts(platform, "first-line", _STARTS), "ms", 100)
+
+
+def start_with_client(platform: Platform) -> Row:
+    """The same for a strategy that first imports what the published client imports."""
+    name = "the same, after importing the client's libraries"
+    return Row(name, _starts(platform, "with-client", _IMPORTS_CLIENT), "ms")
+
+
+def crash_to_running_again(platform: Platform) -> Row:
+    """From a crash, by the strategy's clock, until a follower has the first line of the next run."""
+    strategy_id = platform.create("crash", _CRASHES)
+    samples = []
+    for epoch in range(1, 2 * RUNS, 2):
+        with platform.follow(strategy_id, f"{epoch}-0") as lines:
+            platform.start(strategy_id)
+            _, crashed_at = next(lines)
+            back_at, _ = next(lines)
+        samples.append((back_at - float(crashed_at)) * 1000)
+        platform.stop_and_wait(strategy_id)
+    return Row("crash -> first line of the next run", samples, "ms", 500)
+
+
+def _starts(platform: Platform, name: str, source: str) -> list[float]:
+    strategy_id = platform.create(name, source)
     samples = []
     for epoch in range(1, RUNS + 1):
         with platform.follow(strategy_id, f"{epoch}-0") as lines:
@@ -30,7 +69,7 @@ def start_to_first_line(platform: Platform) -> Row:
             arrived_at, _ = next(lines)
         samples.append((arrived_at - answered_at) * 1000)
         platform.stop_and_wait(strategy_id)
-    return Row("start answered -> first line at a follower", samples, "ms", 100)
+    return samples
 
 
 def write_to_follower(platform: Platform) -> Row:

@@ -90,7 +90,8 @@ def launch(run_name: str, program: Program, equipment: Equipment, place: Place) 
         started = _await_start(status, exit_fd, equipment.start_timeout_s)
         if started is None and status.exit_code is None and not place.group.usage().oom_kills:
             raise SandboxError(f"the sandbox could not be set up: {_last_words(stderr_fd)}")
-        place.group.limit_cpu(program.limits.cpu_millis)
+        limits = program.limits
+        place.group.limit_cpu(max(limits.start_cpu_millis, limits.cpu_millis))
         undo.pop_all()
     return Sandbox(
         run_name,
@@ -102,7 +103,8 @@ def launch(run_name: str, program: Program, equipment: Equipment, place: Place) 
             stderr_fd=stderr_fd,
             exit_fd=exit_fd,
             started=started,
-            isolation=_isolation(program.limits, equipment, place),
+            cpu_millis=limits.cpu_millis,
+            isolation=_isolation(limits, equipment, place),
             kill_timeout_s=equipment.kill_timeout_s,
             release=place.release,
         ),

@@ -19,11 +19,14 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Limits:
     """What one run may use.
 
-    `cpu_millis` are thousandths of one core. The three file systems live in memory: what the
-    program writes to them counts against `memory_bytes` as well.
+    `cpu_millis` are thousandths of one core. If `start_cpu_millis` is more, that is in force until
+    `Sandbox.end_start`: imports are most of a program's first second, and a quarter of a core makes
+    them four times as long. The three file systems live in memory: what the program writes to them
+    counts against `memory_bytes` as well.
     """
 
     cpu_millis: int = 250
+    start_cpu_millis: int = 0
     memory_bytes: int = 512 * MIB
     pids_max: int = 256
     open_files: int = 1024

@@ -31,6 +31,7 @@ class Parts:
     stderr_fd: int
     exit_fd: int
     started: Started | None
+    cpu_millis: int
     isolation: Mapping[str, object]
     kill_timeout_s: float
     release: Callable[[], None]
@@ -61,6 +62,12 @@ class Sandbox:
         with self._lock, contextlib.suppress(ProcessLookupError):
             if self._started is not None and self._final is None:
                 signal.pidfd_send_signal(self._started.program_fd, signal.SIGTERM)
+
+    def end_start(self) -> None:
+        """Put the lasting CPU quota in force. No effect after the end."""
+        with self._lock:
+            if self._final is None:
+                self._parts.group.limit_cpu(self._parts.cpu_millis)
 
     def kill(self) -> None:
         """SIGKILL to all of the run; returns when nothing of it is left.

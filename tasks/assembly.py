@@ -24,7 +24,7 @@ from tasks.control import Registry
 from tasks.heartbeat import Heartbeat, HeartbeatConfig
 from tasks.identity import Identity, identify
 from tasks.logs.shipper import LogShipper
-from tasks.program import api_relay
+from tasks.program import Terms, api_relay
 from tasks.runner import Parts, Runner
 from tasks.wake import WakeListener
 
@@ -96,7 +96,11 @@ def assemble(settings: Settings) -> Assembly:
         announcer=announcer,
         host=host,
         opener=Opener(settings.credential_encryption_key),
-        api_url=api_url,
+        terms=Terms(
+            api_url=api_url,
+            max_unpacked_bytes=settings.artifact_max_unpacked_bytes,
+            start_cpu_millis=settings.runner_start_cpu_millis,
+        ),
         delete_logs=partial(_delete_logs, redis),
     )
     for thread in (heartbeat, shipper, wake):

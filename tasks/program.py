@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,7 +34,16 @@ def open_secrets(claim: Claim, opener: Opener) -> dict[str, str]:
     return secrets | ({"SEQUENCE_API_KEY": api_key} if api_key else {})
 
 
-def build_program(claim: Claim, secrets: dict[str, str], api_url: str, max_bytes: int) -> Program:
+@dataclass(frozen=True)
+class Terms:
+    """What a runner gives to every program, whatever its owner asked for."""
+
+    api_url: str
+    max_unpacked_bytes: int
+    start_cpu_millis: int
+
+
+def build_program(claim: Claim, secrets: dict[str, str], terms: Terms) -> Program:
     """The program of a claim.
 
     Raises:
@@ -42,15 +52,15 @@ def build_program(claim: Claim, secrets: dict[str, str], api_url: str, max_bytes
     if hashlib.sha256(claim.artifact).hexdigest() != claim.artifact_sha256:
         raise CorruptArtifactError("the stored artifact has another SHA-256 than the uploaded one")
     try:
-        archive = read_archive(claim.artifact, max_unpacked_bytes=max_bytes)
+        archive = read_archive(claim.artifact, max_unpacked_bytes=terms.max_unpacked_bytes)
     except ArchiveError as error:
         raise CorruptArtifactError(str(error)) from None
     return Program(
         argv=(claim.entrypoint,),
-        env=_environment(claim, secrets, api_url),
+        env=_environment(claim, secrets, terms.api_url),
         files=[*_files(archive), _manifest(claim)],
         directories=[*archive.directories],
-        limits=_limits(claim, max_bytes),
+        limits=_limits(claim, terms),
     )
 
 
@@ -105,13 +115,14 @@ def _manifest(claim: Claim) -> WorkspaceFile:
     return WorkspaceFile(MANIFEST_FILE, content)
 
 
-def _limits(claim: Claim, max_bytes: int) -> Limits:
+def _limits(claim: Claim, terms: Terms) -> Limits:
     memory_bytes = claim.resources["memory_mb"] * _MIB
     return Limits(
         cpu_millis=claim.resources["cpu_millis"],
+        start_cpu_millis=terms.start_cpu_millis,
         memory_bytes=memory_bytes,
         # Files are memory: a larger workspace would end in OOM instead of "no space left".
-        workspace_bytes=max(memory_bytes // 2, 2 * max_bytes),
+        workspace_bytes=max(memory_bytes // 2, 2 * terms.max_unpacked_bytes),
         tmp_bytes=memory_bytes // 4,
         shm_bytes=memory_bytes // 4,
     )

@@ -20,7 +20,7 @@ from tasks.ending import Cause, Ending
 from tasks.heartbeat import Heartbeat, fence_after_s
 from tasks.logs.redaction import Redactor
 from tasks.logs.shipper import LogShipper, RunLog
-from tasks.program import CorruptArtifactError, build_program, open_secrets
+from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
 from tasks.supervision import Supervision, Watch
 from tasks.words import farewell, greeting
 
@@ -44,7 +44,7 @@ class Parts:
     announcer: Announcer
     host: Host
     opener: Opener
-    api_url: str
+    terms: Terms
     delete_logs: Callable[[Verdict, str], None]
 
 
@@ -75,6 +75,7 @@ class Runner:
         if self._shutdown_at is not None:
             self._announce_elsewhere(strategy_id, queue)
             return
+        self._parts.host.expect_spawn()
         # The lease begins no earlier than this.
         fence_at = time.monotonic() + fence_after_s(self._parts.settings.lease_s)
         claim = self._parts.claims.claim(strategy_id)
@@ -112,8 +113,7 @@ class Runner:
     def _execute(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
         parts = self._parts
         secrets = open_secrets(claim, parts.opener)
-        max_bytes = parts.settings.artifact_max_unpacked_bytes
-        program = build_program(claim, secrets, parts.api_url, max_bytes)
+        program = build_program(claim, secrets, parts.terms)
         sandbox = parts.host.spawn(program, run_name=claim.run_id)
         started_at = time.monotonic()
         try:
@@ -132,6 +132,7 @@ class Runner:
         return Watch(
             control=control,
             shutdown_fd=self._shutdown_fd,
+            start_s=settings.runner_start_s,
             timeout_s=claim.resources["timeout_secs"],
             grace_s=settings.stop_grace_s,
             eviction_grace_s=min(settings.stop_grace_s, _EVICTION_GRACE_S),

@@ -28,6 +28,7 @@ class Watch:
 
     Attributes:
         shutdown_fd: readable once this runner shuts down, for all of its runs at once.
+        start_s: how long the run may use the CPU of a start.
         timeout_s: how long the run may last; 0 is for ever.
         grace_s: between SIGTERM and SIGKILL.
         eviction_grace_s: the same when the runner shuts down, which has to end within 30 s.
@@ -35,6 +36,7 @@ class Watch:
 
     control: RunControl
     shutdown_fd: int
+    start_s: float
     timeout_s: float
     grace_s: float
     eviction_grace_s: float
@@ -52,14 +54,17 @@ class Supervision:
     last_error_line: str = ""
     _selector: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
     _framers: dict[Channel, LineFramer] = field(default_factory=dict)
+    _start_ends_at: float = _FOREVER
     _timeout_at: float = _FOREVER
     _kill_at: float = _FOREVER
     _is_exited: bool = False
 
     def watch(self) -> None:
         """Read and obey until the process is gone and its pipes are empty."""
+        now = time.monotonic()
+        self._start_ends_at = now + self.context.start_s
         if self.context.timeout_s > 0:
-            self._timeout_at = time.monotonic() + self.context.timeout_s
+            self._timeout_at = now + self.context.timeout_s
         self._register()
         try:
             while not self._is_exited:
@@ -94,7 +99,8 @@ class Supervision:
 
     def _next_deadline(self) -> float:
         # A fence may only move away from us, so a look at the old one is at worst too early.
-        return min(self.context.control.fence_at, self._timeout_at, self._kill_at)
+        own = min(self._start_ends_at, self._timeout_at, self._kill_at)
+        return min(self.context.control.fence_at, own)
 
     def _obey(self) -> None:
         control = self.context.control
@@ -108,6 +114,9 @@ class Supervision:
         if self._is_exited:
             return
         now = time.monotonic()
+        if now >= self._start_ends_at:
+            self._start_ends_at = _FOREVER
+            self.sandbox.end_start()
         if self.context.control.is_overdue:
             self._fence()
         elif now >= self._kill_at:

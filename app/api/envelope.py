@@ -4,14 +4,15 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify, request
+from flask import Flask, Response, current_app, jsonify
 from flask_smorest import Api
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.api import request_id
+from app.api.context import services
 from app.errors import (
     AppError,
     BadRequestError,
@@ -43,7 +44,10 @@ class EnvelopeApi(Api):  # type: ignore[misc] # flask-smorest ships no types
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer an HTTP error that Flask, Werkzeug or flask-smorest raised."""
-        return answer(_from_http(error))
+        response = answer(_from_http(error))
+        if isinstance(error, MethodNotAllowed):
+            response.allow.update(error.valid_methods or ())
+        return response
 
 
 def init_app(app: Flask) -> None:
@@ -84,9 +88,9 @@ def _from_http(error: HTTPException) -> AppError:
     if status == 400 and messages:
         return BadRequestError("the body is not valid JSON; send one JSON object")
     if status == 413:
-        limit = current_app.config["MAX_CONTENT_LENGTH"]
         return TooLargeError(
-            f"the request has {request.content_length} bytes; the limit is {limit} bytes"
+            f"the request has more than {current_app.config['MAX_CONTENT_LENGTH']} bytes; "
+            f"the limit of an artifact is {services().settings.artifact_max_bytes} bytes"
         )
     described = AppError(error.description or error.name)
     described.status = status
