@@ -47,7 +47,7 @@ def start_with_client(platform: Platform) -> Row:
 
 
 def crash_to_running_again(platform: Platform) -> Row:
-    """From a crash, by the strategy's clock, until a follower has the first line of the next run."""
+    """From a crash by the strategy's clock until a follower has the next run's first line."""
     strategy_id = platform.create("crash", _CRASHES)
     samples = []
     for epoch in range(1, 2 * RUNS, 2):
