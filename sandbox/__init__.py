@@ -7,6 +7,7 @@ and a `SandboxError` means that we failed and not the program.
 from sandbox.config import API_ADDRESS, ApiRelay, HostConfig
 from sandbox.errors import (
     NoFreeSlotError,
+    NoUplinkError,
     Problem,
     ProgramInvalidError,
     SandboxError,
@@ -14,7 +15,10 @@ from sandbox.errors import (
     SandboxUnavailableError,
 )
 from sandbox.host import Host
+from sandbox.network.events import NetworkEvent
+from sandbox.network.refusals import Refusal
 from sandbox.outcome import Outcome, Usage
+from sandbox.policy import NetworkPolicy
 from sandbox.program import MAX_FILES, Limits, Program, WorkspaceFile
 from sandbox.running import Sandbox
 
@@ -25,11 +29,15 @@ __all__ = [
     "Host",
     "HostConfig",
     "Limits",
+    "NetworkEvent",
+    "NetworkPolicy",
     "NoFreeSlotError",
+    "NoUplinkError",
     "Outcome",
     "Problem",
     "Program",
     "ProgramInvalidError",
+    "Refusal",
     "Sandbox",
     "SandboxError",
     "SandboxStuckError",

@@ -27,8 +27,6 @@ _HIDDEN = (
 _ETC = {
     "/etc/passwd": "sandbox:x:1000:1000::/workspace:/usr/sbin/nologin\n",
     "/etc/group": "sandbox:x:1000:\n",
-    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
-    "/etc/resolv.conf": "",
 }
 _DEFAULT_ENV = {
     "PATH": "/usr/bin",
@@ -49,7 +47,7 @@ def arguments(
         *_namespaces(),
         *_environment(program),
         *_runtime(runtime),
-        *_etc(api, payload),
+        *_etc(api, program.network.mode, payload),
         *_proc(),
         *_devices(program.limits),
         *_scratch(program.limits),
@@ -86,9 +84,9 @@ def _runtime(runtime: Runtime) -> Iterator[str]:
         yield from ("--symlink", target, inside)
 
 
-def _etc(api: ApiRelay | None, payload: Payload) -> Iterator[str]:
+def _etc(api: ApiRelay | None, network_mode: str, payload: Payload) -> Iterator[str]:
     # Plain files of the root tmpfs, which is read-only in the end: a bind mount each costs more.
-    for path, text in {**_ETC, "/etc/hosts": _hosts(api)}.items():
+    for path, text in {**_ETC, "/etc/hosts": _hosts(api), **_names(network_mode)}.items():
         yield from ("--perms", "0444", "--file", str(payload.add(text.encode())), path)
 
 
@@ -97,6 +95,15 @@ def _hosts(api: ApiRelay | None) -> str:
     if api is not None:
         entries += [f"{API_ADDRESS} {name}" for name in api.names]
     return "\n".join(entries) + "\n"
+
+
+def _names(network_mode: str) -> dict[str, str]:
+    """Where no name would be answered, none is asked: looking one up fails at once."""
+    by, server = ("files", "") if network_mode == "none" else ("files dns", API_ADDRESS)
+    return {
+        "/etc/nsswitch.conf": f"passwd: files\ngroup: files\nhosts: {by}\n",
+        "/etc/resolv.conf": f"nameserver {server}\n" if server else "",
+    }
 
 
 def _proc() -> Iterator[str]:

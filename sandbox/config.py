@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Network, ip_address
+
+from sandbox.network import ranges
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.IGNORECASE)
 API_ADDRESS = "198.18.0.1"
+UPLINKS = ("none", "user", "veth")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class HostConfig:
     `first_uid .. first_uid + slots - 1`, so two runners of one host want ranges that do not
     overlap. `ready_slots`: network namespaces kept ready. `start_timeout_s`: from the call of
     `spawn` to the program's first instruction. `kill_timeout_s`: until a killed tree must be gone.
+
+    `uplink`: how programs whose policy says so reach the internet. `user`: by slirp4netns, as any
+    user. `veth`: by the host's own routing, root only, faster. `none`: not at all.
+    `extra_allowed`: ranges that are not public and that an allow list may name all the same.
+    `extra_blocked`: closed whatever a policy says, for instance a public address that leads back
+    to this host. Both are `a.b.c.d/n`. `resolvers`: DNS servers, none: those of /etc/resolv.conf.
+    `connections`: most at once of one run, to the internet.
     """
 
     name: str
@@ -41,11 +52,32 @@ class HostConfig:
     first_uid: int = 200_000
     start_timeout_s: float = 10.0
     kill_timeout_s: float = 10.0
+    uplink: str = "none"
+    extra_allowed: tuple[str, ...] = ()
+    extra_blocked: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
+    connections: int = 256
 
     def __post_init__(self) -> None:
         check_name("runner", self.name)
         if self.slots < 1 or self.ready_slots < 1:
             raise ValueError("slots and ready_slots must be at least 1")
+        if self.uplink not in UPLINKS:
+            raise ValueError(f"uplink {self.uplink!r}: use one of {', '.join(UPLINKS)}")
+        if self.connections < 1:
+            raise ValueError("connections must be at least 1")
+        for text in self.extra_blocked:
+            IPv4Network(text)
+        for network in self.allowed_networks:
+            if any(map(network.overlaps, ranges.UNOPENABLE)):
+                raise ValueError(f"extra_allowed: {network} leads back to this host, never opened")
+        for text in self.resolvers:
+            ip_address(text)
+
+    @property
+    def allowed_networks(self) -> tuple[IPv4Network, ...]:
+        """`extra_allowed`, parsed."""
+        return tuple(map(IPv4Network, self.extra_allowed))
 
 
 def check_name(kind: str, name: str) -> None:

@@ -18,6 +18,10 @@ class NoFreeSlotError(SandboxError):
     """Every slot of the host is taken (or quarantined); try again when a run has ended."""
 
 
+class NoUplinkError(SandboxError):
+    """A policy that needs the internet, on a runner that was configured without an uplink."""
+
+
 class SandboxStuckError(SandboxError):
     """Processes that do not die (uninterruptible sleep). Their slot stays quarantined."""
 

@@ -8,14 +8,24 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 from sandbox import cgroups, checks, seccomp
 from sandbox.cgroups.warmth import Warmer
 from sandbox.config import HostConfig, check_name
-from sandbox.errors import NoFreeSlotError, Problem, SandboxError, SandboxUnavailableError
+from sandbox.errors import (
+    NoFreeSlotError,
+    NoUplinkError,
+    Problem,
+    SandboxError,
+    SandboxUnavailableError,
+)
 from sandbox.launch import Equipment, Place, launch
+from sandbox.network import requirements
+from sandbox.network.events import NetworkEvent
 from sandbox.network.pool import NetworkPool, NetworkSlot
+from sandbox.policy import Rules
 from sandbox.program import Program
 from sandbox.running import Sandbox
 
@@ -28,32 +38,49 @@ class Host:
     """Thread-safe. Made by `Host.open`; `spawn` from the thread that will wait for the sandbox,
     because the kernel ends a sandbox with the thread that started it."""
 
-    def __init__(self, config: HostConfig, tree: cgroups.Tree, equipment: Equipment) -> None:
+    def __init__(
+        self,
+        config: HostConfig,
+        tree: cgroups.Tree,
+        equipment: Equipment,
+        on_network_event: Callable[[NetworkEvent], None] | None,
+    ) -> None:
         """For `open` only."""
         self._config = config
+        self._on_network_event = on_network_event
         self._tree = tree
         self._equipment = equipment
         self._lock = threading.Lock()
         self._closed = False
         self._free = list(range(config.slots))
         self._running: dict[str, Sandbox | None] = {}
+        self._rules: dict[str, Rules] = {}
         self._lock_fd = _lock(tree, config.name)
         try:
             self.sweep()
-            self._network = NetworkPool(config, self._lock_fd)
+            self._network = NetworkPool(config, self._lock_fd, self._network_changed)
             self._warmer = Warmer(tree.idle_file(), lambda: self._network.netd_pid)
         except BaseException:
             os.close(self._lock_fd)
             raise
 
     @classmethod
-    def open(cls, config: HostConfig) -> Host:
+    def open(
+        cls,
+        config: HostConfig,
+        on_network_event: Callable[[NetworkEvent], None] | None = None,
+    ) -> Host:
         """Check the host, clear away what a dead predecessor left, and try one sandbox.
+
+        `on_network_event` hears what befalls the network of running programs, in a thread that it
+        must not hold up.
 
         Raises `SandboxUnavailableError` with everything that is missing. A live runner of the same
         name is one such problem.
         """
         tools, runtime = checks.examine()
+        if lacks := list(requirements.problems(config)):
+            raise SandboxUnavailableError(lacks)
         tree = cgroups.detect(config.name)
         if problems := tree.prepare():
             raise SandboxUnavailableError(problems)
@@ -67,7 +94,7 @@ class Host:
             start_timeout_s=config.start_timeout_s,
             kill_timeout_s=config.kill_timeout_s,
         )
-        host = cls(config, tree, equipment)
+        host = cls(config, tree, equipment, on_network_event)
         try:
             host._try_one()
         except BaseException:
@@ -88,25 +115,30 @@ class Host:
     def spawn(self, program: Program, run_name: str) -> Sandbox:
         """Start `program` as `run_name` (unique among the running ones; names its control group).
 
-        Raises `ProgramInvalidError`, `NoFreeSlotError`, or another `SandboxError`: a fault of ours.
+        Raises `ProgramInvalidError`, `NoFreeSlotError`, `NoUplinkError`, or another `SandboxError`:
+        a fault of ours.
         """
         self._warmer.expect()
         program.validate()
+        rules = self._rules_of(program)
         check_name("run", run_name)
-        index = self._reserve(run_name)
+        index = self._reserve(run_name, rules)
         try:
-            network = self._network.take()
+            network = self._network.take(rules)
         except BaseException:
             self._unreserve(run_name, index)
             raise
         release = partial(self._release, run_name, index, network)
         try:
             group = self._tree.create(run_name, program.limits)
+            self._network.wait_opened(network)
             place = Place(
                 group=group,
                 network_fd=network.namespace_fd,
                 user_fd=self._network.user_namespace_fd,
                 uid=self._config.first_uid + index if checks.is_root() else None,
+                network=self._describe(program),
+                refusals=partial(self._network.refusals, network),
                 release=release,
             )
             sandbox = launch(run_name, program, self._equipment, place)
@@ -145,7 +177,37 @@ class Host:
         self._tree.remove()
         os.close(self._lock_fd)
 
-    def _reserve(self, run_name: str) -> int:
+    def _rules_of(self, program: Program) -> Rules:
+        rules = program.network.rules(self._config.allowed_networks)
+        if rules.mode != "none" and self._config.uplink == "none":
+            raise NoUplinkError(
+                f"network mode {rules.mode!r} needs an uplink, and this runner has none; configure"
+                " one (HostConfig.uplink = 'user' or 'veth')"
+            )
+        return rules
+
+    def _describe(self, program: Program) -> dict[str, object]:
+        policy = program.network
+        return {
+            "mode": policy.mode,
+            "allow": list(policy.allow),
+            "api": self._config.api is not None,
+            "uplink": "none" if policy.mode == "none" else self._config.uplink,
+        }
+
+    def _network_changed(self, kind: str, detail: str) -> None:
+        """netd carries what goes to the API, so its death touches every run; the uplink those that
+        may use it."""
+        with self._lock:
+            runs = tuple(
+                run_name
+                for run_name, rules in self._rules.items()
+                if kind == "helper_restarted" or rules.mode != "none"
+            )
+        if self._on_network_event is not None:
+            self._on_network_event(NetworkEvent(kind, detail, runs))
+
+    def _reserve(self, run_name: str, rules: Rules) -> int:
         with self._lock:
             if self._closed:
                 raise SandboxError("this host is closed; the runner is shutting down")
@@ -156,12 +218,14 @@ class Host:
                     f"all {self._config.slots} slots are taken; wait for a run to end"
                 )
             self._running[run_name] = None
+            self._rules[run_name] = rules
             # The longest unused uid: what its last holder left in the kernel is long gone.
             return self._free.pop(0)
 
     def _unreserve(self, run_name: str, index: int) -> None:
         with self._lock:
             del self._running[run_name]
+            del self._rules[run_name]
             self._free.append(index)
 
     def _release(self, run_name: str, index: int, network: NetworkSlot) -> None:

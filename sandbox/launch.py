@@ -6,12 +6,13 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sandbox import bwrap, cgroups, chain
 from sandbox.config import ApiRelay
 from sandbox.errors import SandboxError
+from sandbox.network.refusals import Refusal
 from sandbox.payload import Payload
 from sandbox.program import Limits, Program
 from sandbox.running import Parts, Sandbox
@@ -38,12 +39,15 @@ class Equipment:
 
 @dataclass(frozen=True)
 class Place:
-    """What one run has for itself. `uid` None: it runs with the runner's own."""
+    """What one run has for itself. `uid` None: it runs with the runner's own. `network`: what it
+    may reach, for the record."""
 
     group: cgroups.RunGroup
     network_fd: int
     user_fd: int | None
     uid: int | None
+    network: Mapping[str, object]
+    refusals: Callable[[], list[Refusal]]
     release: Callable[[], None]
 
 
@@ -106,6 +110,7 @@ def launch(run_name: str, program: Program, equipment: Equipment, place: Place) 
             cpu_millis=limits.cpu_millis,
             isolation=_isolation(limits, equipment, place),
             kill_timeout_s=equipment.kill_timeout_s,
+            refusals=place.refusals,
             release=place.release,
         ),
     )
@@ -186,7 +191,7 @@ def _isolation(limits: Limits, equipment: Equipment, place: Place) -> dict[str, 
         "cpu_millis": limits.cpu_millis,
         "memory_bytes": limits.memory_bytes,
         "pids_max": limits.pids_max,
-        "network": "platform API only" if equipment.api else "none",
+        "network": dict(place.network),
         "seccomp": "deny list" if equipment.seccomp else "none",
     }
 

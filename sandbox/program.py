@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from sandbox.errors import ProgramInvalidError
+from sandbox.policy import NetworkPolicy
 
 MAX_FILES = 1500  # bubblewrap refuses more than 9000 arguments; a file costs up to five
 MIB = 1 << 20
@@ -48,13 +49,15 @@ class WorkspaceFile:
 class Program:
     """`argv` follows `python3 -u`, for instance `("main.py",)`; the working directory is
     `/workspace`. `env` is the whole environment next to PATH, HOME and LANG. `directories` are
-    empty ones to make below `/workspace`; those of `files` are made anyway."""
+    empty ones to make below `/workspace`; those of `files` are made anyway. `network`: what it may
+    reach besides the platform's API."""
 
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     files: Sequence[WorkspaceFile] = field(default=(), repr=False)
     directories: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
+    network: NetworkPolicy = field(default_factory=NetworkPolicy)
 
     def validate(self) -> None:
         """Raise `ProgramInvalidError` unless every sandbox could take this program."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sandbox import cgroups
 from sandbox.errors import SandboxError
+from sandbox.network.refusals import Refusal
 from sandbox.outcome import Outcome, Usage, outcome_of
 from sandbox.status import Started, StatusPipe, wait_readable
 
@@ -34,6 +35,7 @@ class Parts:
     cpu_millis: int
     isolation: Mapping[str, object]
     kill_timeout_s: float
+    refusals: Callable[[], list[Refusal]]
     release: Callable[[], None]
 
 
@@ -54,6 +56,7 @@ class Sandbox:
         self._started = parts.started
         self._killed = False
         self._final: Usage | None = None
+        self._last_refusals: list[Refusal] = []
         self._outcome: Outcome | None = None
         self._lock = threading.RLock()
 
@@ -91,6 +94,15 @@ class Sandbox:
                     f"run {self.run_name}: its control group was removed by somebody else: {error}"
                 ) from error
 
+    def take_refusals(self) -> list[Refusal]:
+        """What the program tried to reach and may not, since the last call; after the end what was
+        not taken before. Counts are packets. Raises `SandboxError`."""
+        with self._lock:
+            if self._final is None:
+                return self._parts.refusals()
+            taken, self._last_refusals = self._last_refusals, []
+            return taken
+
     def finish(self) -> Outcome:
         """Clear the run away and say how it ended. Waits for the end; may be called again.
 
@@ -109,6 +121,8 @@ class Sandbox:
             final = self.usage()
             cgroups.clear(self._parts.group, self._parts.kill_timeout_s)
             self._parts.status.read()
+            with contextlib.suppress(SandboxError):  # not worth the outcome
+                self._last_refusals = self._parts.refusals()
             self._final = final
             self._close()
             self._parts.release()

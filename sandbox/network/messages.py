@@ -1,8 +1,10 @@
 """What the runner and netd say to each other: JSON in one SEQPACKET message, descriptors beside it.
 
-Runner to netd: `configure` (once, first), `make`, `adopt` (with a network namespace), `release`.
-netd to runner: `hello` (with a user namespace when it made one), `ready` (with a network
-namespace), `failed`. All but the first name a slot.
+Runner to netd: `configure` (once, first; with the namespaces of a netd that died, as its `with`
+names them), `make`, `adopt` and `open` (with a policy), `refusals`, `release`.
+netd to runner: `hello` (with its namespaces, as its `with` names them), `ready` (with a network
+namespace), `opened`, `refused`, `failed`, and of its own accord `uplink` (`state` and `detail`).
+All but `configure`, `hello` and `uplink` name a slot.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_MAX_BYTES = 64 * 1024
+_MAX_BYTES = 160 * 1024  # a policy of 256 long names; less than a socket buffer
 _MAX_FDS = 4
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
-import socket
-import struct
 from pathlib import Path
 
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
-_IFF_UP = 0x1
-_SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8916, 0x891C, 0x8913, 0x8914
+CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
+_CAPABILITY_VERSION = 0x20080522
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 
 
 def unshare(flags: int) -> None:
@@ -48,18 +46,25 @@ def _map(file: str, text: str) -> None:
     Path("/proc/self", file).write_text(text, encoding="ascii")
 
 
-def bring_up_loopback(address: str) -> None:
-    """In the calling thread's network namespace: `lo` up, with `address`/32 next to 127.0.0.1."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
-        flags = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sH22x", b"lo", 0))
-        (current,) = struct.unpack("16xH22x", flags)
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", current | _IFF_UP))
-        for request, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.255")):
-            fcntl.ioctl(control, request, _address_request(b"lo:1", value))
+def set_sysctl(path: str, value: int) -> None:
+    """A setting below /proc/sys of the calling thread's namespaces. Raises OSError."""
+    Path("/proc/sys", path).write_text(str(value), encoding="ascii")
 
 
-def _address_request(interface: bytes, address: str) -> bytes:
-    return struct.pack("16sHH4s16x", interface, socket.AF_INET, 0, socket.inet_aton(address))
+def keep_capabilities(*capabilities: int) -> None:
+    """Have the programs that the calling thread starts keep these of its capabilities.
+
+    An exec drops those of a user that is not 0, in whatever user namespace. Raises OSError.
+    """
+    libc = _libc()
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice 32 bits
+    _check(libc.capget(header, sets), "capget")
+    sets[2], sets[5] = sets[1], sets[4]
+    _check(libc.capset(header, sets), "capset")
+    for capability in capabilities:
+        raised = libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0)
+        _check(raised, "prctl(PR_CAP_AMBIENT)")
 
 
 def _libc() -> ctypes.CDLL:

@@ -1,4 +1,4 @@
-"""The runner's half: starts netd, keeps ready network namespaces, survives a netd that dies."""
+"""The runner's half: keeps ready network namespaces, survives a netd that dies."""
 
 from __future__ import annotations
 
@@ -8,62 +8,92 @@ import os
 import queue
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from sandbox.config import API_ADDRESS, HostConfig
+from sandbox.config import HostConfig
 from sandbox.errors import SandboxError
-from sandbox.network import messages
+from sandbox.network import helper, messages
+from sandbox.network.refusals import Refusal
+from sandbox.policy import Rules
 
 logger = logging.getLogger(__name__)
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-_HELLO_TIMEOUT_S = 10.0
 _MAX_RESTARTS_IN_A_ROW = 5
 _RETRY_S = 1.0
+_UPLINK_TIMEOUT_S = 15.0
+_ANSWER_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
 class NetworkSlot:
-    """A network namespace that is one run's alone."""
+    """A network namespace that is one run's alone. `opened` is done when the run's policy is in
+    force."""
 
     number: int
     namespace_fd: int
+    opened: Future[None]
+
+
+@dataclass
+class _Known:
+    """What a next netd must be told of a slot."""
+
+    namespace_fd: int
+    rules: Rules | None = None
 
 
 class NetworkPool:
     """Network namespaces, made ahead of use, each used once. Thread-safe.
 
-    When netd dies, a new one takes over the namespaces that are known (their connections to the
-    API break, their programs go on) and `netd_restarted` is logged.
+    When netd dies, a new one takes over what is there: programs go on, with the policy that they
+    had; connections that netd or the uplink carried break. `notify(kind, detail)` is told of that
+    (`helper_restarted`) and of the uplink (`uplink_up`, `uplink_lost`, `uplink_failed`), from a
+    thread that must not be held up.
     """
 
-    def __init__(self, config: HostConfig, lock_fd: int) -> None:
-        """Raises `SandboxError` when netd does not come up."""
+    def __init__(
+        self, config: HostConfig, lock_fd: int, notify: Callable[[str, str], None]
+    ) -> None:
+        """Raises `SandboxError` when netd or its uplink does not come up."""
         self._config = config
         self._lock_fd = lock_fd
+        self._notify = notify
         self._guard = threading.Lock()
         self._closing = False
         self._next_number = 0
-        self._known: dict[int, int] = {}  # slot number -> namespace descriptor
+        self._known: dict[int, _Known] = {}
         self._ready: queue.SimpleQueue[NetworkSlot] = queue.SimpleQueue()
+        self._answers: dict[tuple[str, int], Future[Any]] = {}
         self._silent_deaths = 0
-        self.user_namespace_fd: int | None = None
-        self._start_netd()
-        for _ in range(config.ready_slots):
-            self._order()
+        self._uplink: Future[None] = Future()
+        self._helper = helper.start(config, lock_fd, None)
         self._watcher = threading.Thread(target=self._watch, name="sandbox-netd", daemon=True)
         self._watcher.start()
+        for _ in range(config.ready_slots):
+            self._order()
+        try:
+            self._await_uplink()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def netd_pid(self) -> int:
-        return self._ready_netd_pid
+        return self._helper.process.pid
 
-    def take(self) -> NetworkSlot:
-        """A ready namespace. Raises `SandboxError` when none comes within the start time-out."""
+    @property
+    def user_namespace_fd(self) -> int | None:
+        return self._helper.user_fd
+
+    def take(self, rules: Rules) -> NetworkSlot:
+        """A ready namespace, its policy on the way: wait for `opened` before the program begins.
+
+        Raises `SandboxError` when none comes within the start time-out.
+        """
         try:
             slot = self._ready.get(timeout=self._config.start_timeout_s)
         except queue.Empty:
@@ -71,8 +101,35 @@ class NetworkPool:
                 "no network namespace became ready in time; the runner's log says what its helper"
                 " (netd) met, restart the runner if that has ended for good"
             ) from None
+        with self._guard:
+            if rules.mode == "none":  # as it was made
+                slot.opened.set_result(None)
+            else:
+                self._known[slot.number].rules = rules
+                self._answers["open", slot.number] = slot.opened
+                self._tell("open", slot.number, rules=rules.to_fields())
         self._order()
         return slot
+
+    def wait_opened(self, slot: NetworkSlot) -> None:
+        """Raises `SandboxError` when the policy could not be put in force."""
+        try:
+            slot.opened.result(self._config.start_timeout_s)
+        except FutureTimeoutError:
+            raise SandboxError("the network helper (netd) did not answer in time") from None
+
+    def refusals(self, slot: NetworkSlot) -> list[Refusal]:
+        """What the run was refused since the last call. Raises `SandboxError`."""
+        answer: Future[list[Refusal]] = Future()
+        with self._guard:
+            if slot.number not in self._known:
+                return []
+            self._answers["refusals", slot.number] = answer
+            self._tell("refusals", slot.number)
+        try:
+            return answer.result(_ANSWER_TIMEOUT_S)
+        except FutureTimeoutError:
+            raise SandboxError("the network helper (netd) did not answer in time") from None
 
     def release(self, slot: NetworkSlot) -> None:
         """Destroy the namespace of a run that has ended."""
@@ -86,117 +143,128 @@ class NetworkPool:
         """End netd and forget every namespace."""
         with self._guard:
             self._closing = True
-            self._channel.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                self._helper.channel.shutdown(socket.SHUT_RDWR)
         self._watcher.join()
+        process = self._helper.process
         try:
-            self._netd.wait(self._config.kill_timeout_s)
+            process.wait(self._config.kill_timeout_s)
         except subprocess.TimeoutExpired:
-            self._netd.kill()
-            self._netd.wait()
-        self._channel.close()
-        for fd in self._known.values():
-            os.close(fd)
+            process.kill()
+            process.wait()
+        self._helper.channel.close()
+        for known in self._known.values():
+            os.close(known.namespace_fd)
         self._known.clear()
-        if self.user_namespace_fd is not None:
-            os.close(self.user_namespace_fd)
-            self.user_namespace_fd = None
+        self._helper.close_namespaces()
 
-    def _start_netd(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._netd = subprocess.Popen(
-                [sys.executable, "-S", "-m", "sandbox.netd", str(theirs.fileno())],
-                env={},
-                cwd=_PACKAGE_ROOT,
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), self._lock_fd],
-                start_new_session=True,
-            )
-        self._channel = ours
-        known_user_namespace = [] if self.user_namespace_fd is None else [self.user_namespace_fd]
-        messages.send(ours, "configure", known_user_namespace, **_settings(self._config))
-        ours.settimeout(_HELLO_TIMEOUT_S)
+    def _await_uplink(self) -> None:
+        if self._config.uplink == "none":
+            return
         try:
-            answer = messages.receive(ours)
-        except TimeoutError:
-            answer = None
-        if answer is None or answer.op != "hello":
-            why = answer.fields["error"] if answer else "it ended without a word"
-            self._netd.kill()
-            self._netd.wait()
-            ours.close()
-            raise SandboxError(f"the network helper (sandbox.netd) did not start: {why}")
-        ours.settimeout(None)
-        self._ready_netd_pid = self._netd.pid
-        if answer.fds:
-            self.user_namespace_fd = answer.fds[0]
+            self._uplink.result(_UPLINK_TIMEOUT_S)
+        except FutureTimeoutError:
+            raise SandboxError("the uplink did not come up in time") from None
 
     def _order(self) -> None:
         with self._guard:
             self._next_number += 1
             self._tell("make", self._next_number)
 
-    def _tell(self, op: str, slot: int, fds: tuple[int, ...] = ()) -> None:
+    def _tell(self, op: str, slot: int, **fields: Any) -> None:
         # To a netd that just died: the watcher notices as well and repeats what still matters.
         with contextlib.suppress(OSError):
-            messages.send(self._channel, op, fds, slot=slot)
+            messages.send(self._helper.channel, op, slot=slot, **fields)
 
     def _watch(self) -> None:
         while True:
-            message = messages.receive(self._channel)
+            message = messages.receive(self._helper.channel)
             if message is not None:
                 self._silent_deaths = 0
                 self._heard(message)
             elif not self._revive():
+                self._give_up()
                 return
 
     def _heard(self, message: messages.Message) -> None:
+        fields = message.fields
         if message.op == "ready":
-            slot = NetworkSlot(int(message.fields["slot"]), message.fds[0])
+            slot = NetworkSlot(int(fields["slot"]), message.fds[0], Future())
             with self._guard:
-                self._known[slot.number] = slot.namespace_fd
+                self._known[slot.number] = _Known(slot.namespace_fd)
             self._ready.put(slot)
+        elif message.op == "uplink":
+            self._heard_of_uplink(fields["state"], fields["detail"])
+        elif message.op == "opened":
+            self._resolve("open", int(fields["slot"]), None)
+        elif message.op == "refused":
+            found = [Refusal(**refusal) for refusal in fields["refusals"]]
+            self._resolve("refusals", int(fields["slot"]), found)
+        else:
+            self._heard_of_failure(message)
+
+    def _heard_of_uplink(self, state: str, detail: str) -> None:
+        if not self._uplink.done():
+            if state == "up":
+                self._uplink.set_result(None)
+            else:
+                self._uplink.set_exception(SandboxError(f"the uplink did not come up: {detail}"))
             return
-        logger.error("netd_request_failed", extra={"netd": dict(message.fields)})
-        if message.fields["request"] == "make":
+        logger.warning("uplink_%s", state, extra={"uplink": {"state": state, "detail": detail}})
+        self._notify(f"uplink_{state}", detail)
+
+    def _heard_of_failure(self, message: messages.Message) -> None:
+        fields = message.fields
+        logger.error("netd_request_failed", extra={"netd": dict(fields)})
+        with self._guard:
+            answer = self._answers.pop((fields["request"], int(fields["slot"])), None)
+        if answer is not None:
+            answer.set_exception(SandboxError(f"the network helper (netd): {fields['error']}"))
+        if fields["request"] == "make":
             again = threading.Timer(_RETRY_S, self._order)
             again.daemon = True
             again.start()
+
+    def _resolve(self, request: str, slot: int, result: Any) -> None:
+        with self._guard:
+            answer = self._answers.pop((request, slot), None)
+        if answer is not None:
+            answer.set_result(result)
+
+    def _give_up(self) -> None:
+        """Nobody will answer any more."""
+        with self._guard:
+            left, self._answers = self._answers, {}
+        waiting = [*left.values(), *([] if self._uplink.done() else [self._uplink])]
+        for answer in waiting:
+            answer.set_exception(SandboxError("the network helper (netd) has ended for good"))
 
     def _revive(self) -> bool:
         """A new netd for the one that died; False when the pool is closing or netd keeps dying."""
         with self._guard:
             if self._closing:
                 return False
-            status = self._netd.wait()
-            self._channel.close()
+            status = self._helper.process.wait()
+            self._helper.channel.close()
             self._silent_deaths += 1
             if self._silent_deaths > _MAX_RESTARTS_IN_A_ROW:
                 logger.critical("netd_given_up", extra={"netd": {"exit_status": status}})
-                self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 return False
             try:
-                self._start_netd()
+                self._helper = helper.start(self._config, self._lock_fd, self._helper)
             except SandboxError:
                 logger.critical("netd_given_up", exc_info=True)
                 return False
-            for number, fd in self._known.items():
-                self._tell("adopt", number, (fd,))
+            for number, known in self._known.items():
+                rules = known.rules.to_fields() if known.rules else None
+                self._tell("adopt", number, rules=rules)
+            for request, number in self._answers:
+                if request == "refusals":
+                    self._tell("refusals", number)
             missing = self._config.ready_slots - self._ready.qsize()
+            slots = len(self._known)
         for _ in range(missing):
             self._order()
-        logger.warning(
-            "netd_restarted", extra={"netd": {"exit_status": status, "slots": len(self._known)}}
-        )
+        logger.warning("netd_restarted", extra={"netd": {"exit_status": status, "slots": slots}})
+        self._notify("helper_restarted", f"exit status {status}")
         return True
-
-
-def _settings(config: HostConfig) -> Mapping[str, Any]:
-    api = config.api
-    return {
-        "name": config.name,
-        "own_user_namespace": os.geteuid() != 0,
-        "address": API_ADDRESS,
-        "ports": list(api.listen_ports) if api else [],
-        "api": [api.host, api.port] if api else None,
-    }

@@ -1,76 +1,119 @@
-"""netd's half of a slot: its network namespace and the relay that listens inside it."""
+"""netd's half of the slots: namespaces, relays, policies, names."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 
-from sandbox.network import namespaces
+from sandbox.network import ruleset
+from sandbox.network.host_addresses import HostAddresses
+from sandbox.network.refusals import Refusal, Refusals
 from sandbox.network.relay import SlotRelay
+from sandbox.network.resolver import Doors, SlotResolver
+from sandbox.network.router import Router, SlotSockets, slot_address, slot_interface
+from sandbox.network.upstream import Upstream
+from sandbox.policy import Rules
 
-_BACKLOG = 128
+
+@dataclass(frozen=True)
+class Services:
+    """What all slots share. `api`: where it is, as the runner sees it."""
+
+    router: Router
+    refusals: Refusals
+    own: HostAddresses
+    upstream: Upstream
+    api: tuple[str, int] | None
+    extra_allowed: Sequence[IPv4Network]
+
+
+@dataclass
+class _Slot:
+    """`rules` None: not opened yet, nothing but the API can be reached."""
+
+    sockets: SlotSockets
+    relay: SlotRelay | None
+    rules: Rules | None = None
+    resolver: SlotResolver | None = field(default=None)
 
 
 class SlotKeeper:
-    """Makes, adopts and releases slots.
+    """Makes, adopts, opens and releases slots. Each method raises OSError."""
 
-    Namespaces are made in one thread of their own: `unshare` and `setns` move only the calling
-    thread, so the relay's connections to the API stay in the runner's namespace and do not wait.
-    """
-
-    def __init__(self, address: str, ports: Sequence[int], target: tuple[str, int] | None) -> None:
-        self._address = address
-        self._ports = tuple(ports) if target else ()
-        self._target = target
-        self._relays: dict[int, SlotRelay] = {}
-        self._maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netns")
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._slots: dict[int, _Slot] = {}
 
     async def make(self, slot: int) -> int:
-        """A new namespace for `slot`; answers with its descriptor. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        namespace_fd, listeners = await loop.run_in_executor(self._maker, self._new_namespace)
-        await self._relay(slot, listeners)
+        """A new namespace for `slot`; answers with its descriptor."""
+        namespace_fd, sockets = await self._services.router.make_slot(slot)
+        await self._keep(slot, sockets)
         return namespace_fd
 
-    async def adopt(self, slot: int, namespace_fd: int) -> None:
-        """Listen again in a namespace that a dead netd made; closes the descriptor."""
-        loop = asyncio.get_running_loop()
-        try:
-            listeners = await loop.run_in_executor(self._maker, self._reenter, namespace_fd)
-        finally:
-            os.close(namespace_fd)
-        await self._relay(slot, listeners)
+    async def adopt(self, slot: int, rules: Rules | None) -> None:
+        """Serve a slot that a dead netd made."""
+        await self._keep(slot, await self._services.router.reopen_slot(slot))
+        if rules is not None:
+            await self.open(slot, rules)
+
+    async def open(self, slot: int, rules: Rules) -> None:
+        """Put a policy in force; it is when this returns."""
+        self._services.router.nft.run(*ruleset.open_slot(slot_address(slot), rules))
+        self._slots[slot].rules = rules
+        await self._resolve_for(slot, rules)
+
+    def refusals(self, slot: int) -> list[Refusal]:
+        """Those since the last call."""
+        return self._services.refusals.take(slot_address(slot))
 
     async def release(self, slot: int) -> None:
-        relay = self._relays.pop(slot, None)
-        if relay is not None:
-            await relay.close()
+        """Cut a slot off and forget it; nothing of it is left in the router."""
+        kept = self._slots.pop(slot, None)
+        if kept is None:
+            return
+        if kept.resolver is not None:
+            await kept.resolver.close()
+        if kept.relay is not None:
+            await kept.relay.close()
+        kept.sockets.close()
+        router = self._services.router
+        router.nft.run(
+            *ruleset.remove_slot(slot_interface(slot), slot_address(slot), kept.rules or Rules())
+        )
+        self._services.refusals.forget(slot_address(slot))
+        await router.cut_slot(slot)
 
     async def close(self) -> None:
-        for slot in list(self._relays):
-            await self.release(slot)
-        self._maker.shutdown()
+        """Stop serving. The namespaces end with their last process and descriptor."""
+        for kept in self._slots.values():
+            if kept.resolver is not None:
+                await kept.resolver.close()
+            if kept.relay is not None:
+                await kept.relay.close()
+            kept.sockets.close()
+        self._slots.clear()
 
-    async def _relay(self, slot: int, listeners: Sequence[socket.socket]) -> None:
-        if self._target is None:
+    async def _keep(self, slot: int, sockets: SlotSockets) -> None:
+        relay = None
+        if self._services.api is not None:
+            relay = SlotRelay(self._services.api)
+            await relay.listen(sockets.api)
+        self._slots[slot] = _Slot(sockets, relay)
+
+    async def _resolve_for(self, slot: int, rules: Rules) -> None:
+        if rules.mode == "none":
             return
-        relay = SlotRelay(self._target)
-        await relay.listen(listeners)
-        self._relays[slot] = relay
+        services, address = self._services, slot_address(slot)
 
-    def _new_namespace(self) -> tuple[int, list[socket.socket]]:
-        namespaces.unshare(namespaces.CLONE_NEWNET)
-        namespaces.bring_up_loopback(self._address)
-        return namespaces.open_own("net"), self._listeners()
+        def open_(addresses: Iterable[str], port: int | None, lasts_s: int) -> None:
+            services.router.nft.run(*ruleset.open_named(address, addresses, port, lasts_s))
 
-    def _reenter(self, namespace_fd: int) -> list[socket.socket]:
-        namespaces.enter(namespace_fd, namespaces.CLONE_NEWNET)
-        return self._listeners()
+        def refuse(destination: str) -> None:
+            services.refusals.note(address, destination, 0, "dns", 1)
 
-    def _listeners(self) -> list[socket.socket]:
-        return [
-            socket.create_server((self._address, port), backlog=_BACKLOG) for port in self._ports
-        ]
+        doors = Doors(open_, refuse, own=lambda: services.own.current)
+        resolver = SlotResolver(rules, services.upstream, doors, services.extra_allowed)
+        kept = self._slots[slot]
+        await resolver.start(kept.sockets.dns_udp, kept.sockets.dns_tcp)
+        kept.resolver = resolver

@@ -179,7 +179,7 @@ def test_addresses_that_must_not_answer(box: Box) -> None:
         except BlockingIOError:
             arrived = False
     assert not arrived
-    assert set(result.seen.values()) <= {errno.ECONNREFUSED, errno.ENETUNREACH}
+    assert set(result.seen.values()) <= {errno.ECONNREFUSED, errno.EHOSTUNREACH}
 
 
 def test_raw_packet_and_foreign_sockets(box: Box) -> None:
@@ -257,7 +257,7 @@ def test_network_set_up_is_out_of_reach(box: Box) -> None:
         """
     )
     assert result.seen[:3] == [errno.EPERM] * 3
-    assert result.seen[3] in (errno.EACCES, errno.EPERM)
+    assert result.seen[3] == errno.EADDRNOTAVAIL  # it is the router's
 
 
 def test_a_flood_of_output_waits_for_its_reader(box: Box) -> None:

@@ -1,0 +1,172 @@
+"""The router's nftables rules, and the changes to them, as text.
+
+Who is who is decided by the interface a packet came through and its source together, in the first
+chain; later ones look at the source alone. All that differs between slots are elements of sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, collapse_addresses
+
+from sandbox.config import API_ADDRESS
+from sandbox.network import ranges
+from sandbox.policy import Rules
+
+TABLE = "inet sequence"
+UPLINK = "uplink"
+
+
+def table(closed: Iterable[IPv4Network], named_only: Iterable[IPv4Network], most: int) -> str:
+    """`closed`: to everybody. `named_only`: but for a range rule. `most`: connections a slot."""
+    mail = _set(ranges.MAIL_PORTS)
+    return f"""
+table {TABLE} {{
+  set slots {{ type ifname . ipv4_addr; }}
+  set resolving {{ type ipv4_addr; }}
+  set internet {{ type ipv4_addr; }}
+  set named {{ type ipv4_addr . ipv4_addr; flags timeout; }}
+  set named_port {{ type ipv4_addr . ipv4_addr . inet_service; flags timeout; }}
+  set ranges {{ type ipv4_addr . ipv4_addr; flags interval; }}
+  set ranges_port {{ type ipv4_addr . inet_service . ipv4_addr; flags interval; }}
+  set closed {{ type ipv4_addr; flags interval; elements = {_set(closed)} }}
+  set named_only {{ type ipv4_addr; flags interval; elements = {_set(named_only)} }}
+  set own {{ type ipv4_addr; }}
+  map api {{ type inet_service : ipv4_addr . inet_service; }}
+
+  set connections {{ type ipv4_addr; size 65535; flags dynamic; }}
+  set queries {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m; }}
+  set refused_all {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1h; }}
+  set refused_pace {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1h; }}
+  set refused {{
+    type ipv4_addr . ipv4_addr . inet_proto . inet_service
+    size 65535; flags dynamic,timeout; timeout 1h
+  }}
+
+  chain arriving {{
+    type filter hook prerouting priority raw; policy drop
+    iifname {{ "lo", "{UPLINK}" }} meta nfproto ipv4 accept
+    iifname . ip saddr @slots accept
+  }}
+  chain to_api {{
+    type nat hook prerouting priority dstnat
+    iifname != "{UPLINK}" ip daddr {API_ADDRESS} meta l4proto tcp dnat ip to tcp dport map @api
+  }}
+  chain to_router {{
+    type filter hook input priority filter; policy drop
+    iifname "lo" accept
+    ct state established,related accept
+    iifname "{UPLINK}" drop
+    ip daddr {API_ADDRESS} meta l4proto {{ tcp, udp }} th dport 53 goto to_resolver
+    ip daddr {API_ADDRESS} meta l4proto tcp accept
+    goto refuse
+  }}
+  chain to_resolver {{
+    ip saddr != @resolving goto refuse
+    update @queries {{ ip saddr limit rate over 200/second burst 200 packets }} drop
+    accept
+  }}
+  chain through {{
+    type filter hook forward priority filter; policy drop
+    ct state established,related accept
+    iifname "{UPLINK}" drop
+    ct status dnat goto within_most
+    ip daddr @closed goto refuse
+    ip daddr @own goto refuse
+    meta l4proto != {{ tcp, udp }} goto refuse
+    th dport 53 goto refuse
+    tcp dport {mail} goto refuse
+    ip saddr @internet ip daddr != @named_only goto within_most
+    ip saddr . ip daddr . th dport @named_port goto within_most
+    ip saddr . ip daddr @named goto within_most
+    ip saddr . ip daddr @ranges goto within_most
+    ip saddr . th dport . ip daddr @ranges_port goto within_most
+    goto refuse
+  }}
+  chain within_most {{
+    oifname != "{UPLINK}" goto reject_it
+    add @connections {{ ip saddr ct count over {most} }} goto refuse
+    accept
+  }}
+  chain refuse {{
+    update @refused_all {{ ip saddr counter }}
+    update @refused_pace {{ ip saddr limit rate 2/second burst 64 packets }} \
+update @refused {{ ip saddr . ip daddr . meta l4proto . th dport counter }}
+    goto reject_it
+  }}
+  chain reject_it {{
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx admin-prohibited
+  }}
+  chain masquerade_it {{
+    type nat hook postrouting priority srcnat
+    oifname "{UPLINK}" masquerade
+  }}
+}}
+"""
+
+
+def add_slot(interface: str, address: str) -> str:
+    return _element("add", "slots", f'"{interface}" . {address}')
+
+
+def open_slot(address: str, rules: Rules) -> list[str]:
+    """What a policy opens before any name was asked for."""
+    if rules.mode == "none":
+        return []
+    commands = [_element("add", "resolving", address)]
+    if rules.mode == "internet":
+        commands.append(_element("add", "internet", address))
+    for port in sorted({rule.port or 0 for rule in rules.ranges}):
+        # Collapsed, because the kernel refuses overlapping elements.
+        networks = collapse_addresses(r.network for r in rules.ranges if (r.port or 0) == port)
+        name, key = ("ranges_port", f"{address} . {port}") if port else ("ranges", address)
+        listed = ", ".join(f"{key} . {network}" for network in networks)
+        commands.append(_element("add", name, listed))
+    return commands
+
+
+def remove_slot(interface: str, address: str, rules: Rules) -> list[str]:
+    """The opposite of the two above. Named addresses are left to their time-out: nobody can use
+    them any more, and no other slot gets this one's address for 100,000 runs."""
+    return [
+        command.replace("add ", "delete ", 1)
+        for command in (add_slot(interface, address), *open_slot(address, rules))
+    ]
+
+
+def close_all() -> list[str]:
+    """Nothing passes for any slot until it is added again; named addresses may wait for that."""
+    names = ("slots", "resolving", "internet", "ranges", "ranges_port")
+    return [f"flush set {TABLE} {name}" for name in names]
+
+
+def open_named(address: str, found: Iterable[str], port: int | None, lasts_s: int) -> list[str]:
+    """Open the addresses in `found` to a slot, `lasts_s` from now even if they are open already."""
+    keys = [f"{address} . {one}" + (f" . {port}" if port else "") for one in found]
+    name = "named_port" if port else "named"
+    commands = []
+    for key in keys:
+        # An `add` of what is there changes nothing, its time-out included.
+        commands += [_element("add", name, key), _element("delete", name, key)]
+        commands.append(_element("add", name, f"{key} timeout {lasts_s}s"))
+    return commands
+
+
+def replace_own(addresses: Iterable[str]) -> list[str]:
+    listed = ", ".join(sorted(set(addresses)))
+    return [f"flush set {TABLE} own", *([_element("add", "own", listed)] if listed else [])]
+
+
+def replace_api(targets: Iterable[tuple[int, str, int]]) -> list[str]:
+    """(port inside, address, port): what is translated on its way instead of relayed."""
+    listed = ", ".join(f"{port} : {address} . {there}" for port, address, there in targets)
+    return [f"flush map {TABLE} api", *([_element("add", "api", listed)] if listed else [])]
+
+
+def _element(verb: str, name: str, content: str) -> str:
+    return f"{verb} element {TABLE} {name} {{ {content} }}"
+
+
+def _set(members: Iterable[object]) -> str:
+    return "{ " + ", ".join(map(str, members)) + " }"
