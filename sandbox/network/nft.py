@@ -60,7 +60,7 @@ class Nft:
         output: bytes = self._library.nft_ctx_get_output_buffer(self._context)
         if status != 0:
             said: bytes = self._library.nft_ctx_get_error_buffer(self._context)
-            raise NftError(f"nftables: {said.decode(errors='replace').strip()}")
+            raise NftError(f"nftables: {' '.join(said.decode(errors='replace').split())}")
         return output.decode()
 
 

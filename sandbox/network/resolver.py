@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from sandbox.network import dns_message, ranges
 from sandbox.network.dns_message import MalformedError, Query
-from sandbox.network.upstream import Upstream
+from sandbox.network.upstream import Found, Upstream
 from sandbox.policy import Rules
 
 LEAST_S, MOST_S = 30, 3600
@@ -49,6 +49,7 @@ class SlotResolver:
         self._answerable = (*allowed, *(rule.network for rule in rules.ranges))
         self._open_until_s: dict[tuple[str, int | None], float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: dict[str, asyncio.Task[Found]] = {}
         self._connections = 0
         self._udp: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -65,10 +66,11 @@ class SlotResolver:
             self._udp.close()
         if self._server is not None:
             self._server.close()
-        for task in self._tasks:
+        tasks = {*self._tasks, *self._asking.values()}
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def respond(self, data: bytes) -> bytes | None:
         """The answer to a message, if it deserves one."""
@@ -79,12 +81,22 @@ class SlotResolver:
         if not self._rules_for(query.name):
             self._doors.refuse(query.name)
             return dns_message.answer(query, dns_message.NO_SUCH_NAME)
+        found = await self._look_up(query.name)
         if query.kind != dns_message.TYPE_A:
-            return dns_message.answer(query, dns_message.NO_ERROR)  # it exists, without such data
-        return await self._resolve(query)
+            # Whether there is such a name counts for IPv6 and the rest too; such data there is not.
+            return dns_message.answer(query, found.code)
+        return self._admit(query, found)
 
-    async def _resolve(self, query: Query) -> bytes:
-        found = await self._upstream.look_up(query.name)
+    async def _look_up(self, name: str) -> Found:
+        """Questions at the same moment share one answer: libc asks for IPv4 and IPv6 together."""
+        asking = self._asking.get(name)
+        if asking is None:
+            asking = asyncio.get_running_loop().create_task(self._upstream.look_up(name))
+            self._asking[name] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(name, None))
+        return await asyncio.shield(asking)
+
+    def _admit(self, query: Query, found: Found) -> bytes:
         usable = [address for address in found.addresses if self._is_usable(address)]
         for address in set(found.addresses) - set(usable):
             self._doors.refuse(f"{query.name} -> {address}")

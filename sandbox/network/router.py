@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -100,8 +101,7 @@ class Router:
     async def cut_slot(self, slot: int) -> None:
         """Remove the veth pair. Takes 20 ms of waiting in the kernel, so in a thread of its own."""
         loop = asyncio.get_running_loop()
-        link = self._removals.delete_link
-        await loop.run_in_executor(self._remover, link, slot_interface(slot))
+        await loop.run_in_executor(self._remover, self._remove_link, slot_interface(slot))
 
     async def attach(self, address: str, prefix: int, gateway: str) -> None:
         """Configure the uplink's interface, which is here already, and route by it."""
@@ -178,6 +178,13 @@ class Router:
         api = [_bound(tcp, port, interface) for port in self._settings.ports]
         dns_udp, dns_tcp = (_bound(kind, ranges.DNS_PORT, interface) for kind in (udp, tcp))
         return SlotSockets(api, dns_udp, dns_tcp)
+
+    def _remove_link(self, interface: str) -> None:
+        try:
+            self._removals.delete_link(interface)
+        except OSError as error:
+            if error.errno != errno.ENODEV:  # gone already, with the slot's namespace
+                raise
 
     def _attach(self, address: str, prefix: int, gateway: str) -> None:
         self._links.add_address(ruleset.UPLINK, address, prefix)

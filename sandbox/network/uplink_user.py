@@ -23,6 +23,7 @@ _ADDRESS, _GATEWAY, _RANGE = "198.19.255.100", "198.19.255.2", "198.19.255.0/24"
 _READY_S = 10.0
 _PROBE_EVERY_S, _PROBE_TIMEOUT_S, _PROBES_MISSED = 2.0, 1.0, 3
 _END_S = 2.0
+_OWN_MOUNTS = ("/usr/bin/unshare", "--mount", "--propagation", "private", "--")
 
 
 class UserUplink:
@@ -74,8 +75,13 @@ class UserUplink:
 
     def _start_process(self) -> None:
         """In a thread of its own: the capabilities that are kept are the thread's."""
-        flags = ["--enable-sandbox"] if os.geteuid() == 0 else []
-        if not flags:
+        confined: list[str] = []
+        if os.geteuid() == 0:
+            # It leaves the host's file system and drops its capabilities. Behind a mount namespace
+            # of its own, because it unmounts what it leaves, and on a host with shared mounts, so
+            # on every host with systemd, it would unmount that for everybody.
+            confined = ["--enable-sandbox"]
+        else:
             # In our user namespace, and of no use outside: joining the router's takes them.
             namespaces.keep_capabilities(namespaces.CAP_SYS_ADMIN, namespaces.CAP_NET_ADMIN)
         ready_fd, ready_inner = os.pipe2(os.O_CLOEXEC)
@@ -90,8 +96,9 @@ class UserUplink:
         try:
             self._process = subprocess.Popen(
                 [
+                    *(_OWN_MOUNTS if confined else ()),
                     self._tool,
-                    *flags,
+                    *confined,
                     "--enable-seccomp",
                     "--disable-host-loopback",
                     "--disable-dns",

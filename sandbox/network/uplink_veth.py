@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -117,10 +117,12 @@ class VethUplink:
         raise UplinkError(f"all {_PAIRS} veth uplinks of this host are in use")
 
     def _rules(self, here: str, there: str) -> str:
-        to_api = "\n".join(self._api_rules(here))
         return f"""
 table {self._table} {{
-  chain translate {{ type nat hook prerouting priority dstnat; {to_api} }}
+  chain translate {{
+    type nat hook prerouting priority dstnat
+    {self._api_translation(here)}
+  }}
   chain leave {{
     type nat hook postrouting priority srcnat
     ip saddr {there} oifname != "{self._interface}" masquerade
@@ -142,13 +144,12 @@ table {self._table} {{
 }}
 """
 
-    def _api_rules(self, here: str) -> Iterator[str]:
+    def _api_translation(self, here: str) -> str:
         api = self._api
-        if api is not None and api.is_on_loopback:
-            yield (
-                f'iifname "{self._interface}" ip daddr {here} tcp dport {api.port}'
-                f" dnat to {api.address}"
-            )
+        if api is None or not api.is_on_loopback:
+            return ""
+        arriving = f'iifname "{self._interface}" ip daddr {here} tcp dport {api.port}'
+        return f"{arriving} dnat to {api.address}"
 
     def _api_input(self) -> str:
         api = self._api

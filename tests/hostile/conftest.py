@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from network_fixtures import egress, egress_host, uplink, world  # noqa: F401 - fixtures
 from sealed import HOSTILE_UID, Box
 
 from sandbox import ApiRelay, Host, HostConfig

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sandbox import Host, Limits, Outcome, Program, Sandbox, SandboxError, WorkspaceFile
+from sandbox import (
+    Host,
+    Limits,
+    NetworkPolicy,
+    Outcome,
+    Program,
+    Sandbox,
+    SandboxError,
+    WorkspaceFile,
+)
 
 DEADLINE_S = 20.0
 HOSTILE_UID = 310_000  # the first uid of the hostile programs
@@ -99,6 +108,7 @@ class Box:
         env: Mapping[str, str] | None = None,
         files: Sequence[WorkspaceFile] = (),
         arguments: Sequence[str] = (),
+        network: NetworkPolicy | None = None,
         **limits: int,
     ) -> Live:
         main = WorkspaceFile("main.py", textwrap.dedent(source).encode())
@@ -107,6 +117,7 @@ class Box:
             env=env or {},
             files=[main, *files],
             limits=replace(LIMITS, **limits),
+            network=network or NetworkPolicy(),
         )
         live = Live(self.host.spawn(program, f"test-{next(_numbers)}"))
         self._started.append(live)

@@ -14,6 +14,7 @@ import pytest
 # `sealed` is shared with the hostile programs and lies beside them.
 sys.path.insert(0, str(Path(__file__).parents[2] / "hostile"))
 
+from network_fixtures import egress, egress_host, uplink, world  # noqa: F401 - fixtures
 from sealed import Box
 
 from sandbox import ApiRelay, Host, HostConfig
