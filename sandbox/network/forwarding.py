@@ -29,34 +29,57 @@ table {_TABLE} {{
 """
 
 
-def switch_on(nft: Nft, links: Rtnetlink, uplink: str) -> None:
-    """Let packets pass between `uplink` and the default routes. Raises OSError."""
-    namespaces.set_sysctl(f"net/ipv4/conf/{uplink}/forwarding", 1)
-    for index in links.default_route_links():
-        name = socket.if_indextoname(index)
-        if not _is_on(name):
+class Forwarding:
+    """One uplink's share in it. Remembers what was switched, because a firewall that is loaded anew
+    on the host takes our table away and leaves forwarding on. Each method raises OSError."""
+
+    def __init__(self, nft: Nft, links: Rtnetlink) -> None:
+        """Both of the host's own network namespace."""
+        self._nft = nft
+        self._links = links
+        self._switched: set[str] = set()
+
+    def keep_on(self, uplink: str) -> None:
+        """Let packets pass between `uplink` and the default routes; repeated, it mends what became
+        undone, and steps aside once an operator has switched forwarding on for the whole host."""
+        namespaces.set_sysctl(f"net/ipv4/conf/{uplink}/forwarding", 1)
+        if _is_on("all"):
+            self._switched.clear()
+            self._remove_guard()
+            return
+        self._switched |= self._noted()
+        for index in self._links.default_route_links():
+            name = socket.if_indextoname(index)
+            if not _is_on(name):
+                self._switched.add(name)
+        if self._switched:
             # The guard first: there is no moment in which others' packets pass.
-            nft.run(_GUARD, f'add element {_TABLE} switched {{ "{name}" }}')
-            namespaces.set_sysctl(f"net/ipv4/conf/{name}/forwarding", 1)
+            self._set_guard()
+        for name in self._switched:
+            with contextlib.suppress(FileNotFoundError):  # an interface that is gone
+                namespaces.set_sysctl(f"net/ipv4/conf/{name}/forwarding", 1)
 
+    def switch_off(self) -> None:
+        """Back to how it was, unless the uplink of another runner is there, which then does it."""
+        if any(name.startswith(PREFIX) for _, name in socket.if_nameindex()):
+            return
+        for name in self._switched | self._noted():
+            with contextlib.suppress(FileNotFoundError):
+                namespaces.set_sysctl(f"net/ipv4/conf/{name}/forwarding", 0)
+        self._switched.clear()
+        self._remove_guard()
 
-def keep(nft: Nft, links: Rtnetlink, uplink: str) -> None:
-    """Again what has become undone, and nothing of ours in the way of an operator who has switched
-    forwarding on for the whole host since."""
-    switch_on(nft, links, uplink)
-    if _is_on("all") and nft.has_table(_TABLE):
-        nft.run(f"delete table {_TABLE}")
+    def _noted(self) -> set[str]:
+        return set(self._nft.elements(_TABLE, "switched")) if self._nft.has_table(_TABLE) else set()
 
+    def _set_guard(self) -> None:
+        listed = ", ".join(f'"{name}"' for name in sorted(self._switched))
+        new = [] if self._nft.has_table(_TABLE) else [_GUARD]
+        self._nft.run(*new, f"add element {_TABLE} switched {{ {listed} }}")
 
-def switch_off(nft: Nft) -> None:
-    """Back to how it was, unless the uplink of another runner is there."""
-    others = [name for _, name in socket.if_nameindex() if name.startswith(PREFIX)]
-    if others or not nft.has_table(_TABLE):
-        return
-    for name in nft.elements(_TABLE, "switched"):
-        with contextlib.suppress(OSError):  # an interface that is gone
-            namespaces.set_sysctl(f"net/ipv4/conf/{name}/forwarding", 0)
-    nft.run(f"delete table {_TABLE}")
+    def _remove_guard(self) -> None:
+        if self._nft.has_table(_TABLE):
+            self._nft.run(f"delete table {_TABLE}")
 
 
 def is_possible() -> bool:

@@ -64,6 +64,7 @@ class VethUplink:
         self._first_pair = mark % _PAIRS
         self._nft = Nft()
         self._links = Rtnetlink()
+        self._forwarding = forwarding.Forwarding(self._nft, self._links)
 
     async def start(self) -> None:
         try:
@@ -75,7 +76,7 @@ class VethUplink:
             self._links.add_address(self._interface, here, 30)
             self._links.bring_up(self._interface)
             self._nft.run(self._rules(here, there))
-            forwarding.switch_on(self._nft, self._links, self._interface)
+            self._forwarding.keep_on(self._interface)
             await self._router.attach(there, 30, here)
             if self._api is not None:
                 await self._translate(self._api, here)
@@ -91,7 +92,7 @@ class VethUplink:
             if not self._nft.has_table(self._table):
                 return f"the nftables table {self._table!r} was removed"
             try:
-                forwarding.keep(self._nft, self._links, self._interface)
+                self._forwarding.keep_on(self._interface)
             except OSError as error:
                 return f"forwarding could not be kept on: {error}"
 
@@ -104,7 +105,7 @@ class VethUplink:
             self._links.delete_link(self._interface)
         if self._nft.has_table(self._table):
             self._nft.run(f"delete table {self._table}")
-        forwarding.switch_off(self._nft)
+        self._forwarding.switch_off()
 
     def _addresses(self) -> tuple[str, str]:
         """Two addresses of a /30 that no other runner of the host has: here and in the router."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import network_world
@@ -28,7 +27,7 @@ def uplink(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def egress_host(world: World, uplink: str) -> Iterator[Host]:
     config = HostConfig(
-        name=f"egress-{uplink}-{os.getpid()}",
+        name=f"{world.host}-{uplink}",
         api=ApiRelay("127.0.0.1", world.api_port),
         slots=8,
         ready_slots=2,

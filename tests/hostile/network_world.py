@@ -8,6 +8,7 @@ kept from it by rules, and not by the lack of a route.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import struct
@@ -26,6 +27,8 @@ METADATA, PRIVATE, CLOUD = "169.254.169.254", "10.99.0.1", "168.63.129.16"
 _IN_THE_INTERNET = (WEB, OTHER_WEB, RESOLVER_ELSEWHERE, DOCUMENTED, METADATA, PRIVATE, CLOUD)
 TCP_PORTS = (25, 53, 80, 443, 465, 587, 8080)
 SERVICE_PORT = 9000  # on the host, on every address
+
+_numbers = itertools.count(1)
 
 Zone = dict[str, Callable[[], Sequence[str]]]
 
@@ -71,7 +74,7 @@ class World:
 
 
 def build() -> World:
-    mark = f"sequence-{os.getpid()}"
+    mark = f"sequence-{os.getpid()}-{next(_numbers)}"
     world = World(f"{mark}-host", f"{mark}-internet")
     for namespace in (world.host, world.internet):
         subprocess.run(["ip", "netns", "add", namespace], check=True)
@@ -96,7 +99,7 @@ def _serve_the_internet(world: World) -> None:
     with inside(world.internet):
         for port in TCP_PORTS:
             if port != 53:
-                _tcp(world, port, lambda c: _greet(c))
+                _tcp(world, port, _greet)
         _tcp(world, 53, lambda c: _dns_by_tcp(world, c))
         _udp(world, 443, lambda data: b"datagram " + data)
         _udp(world, 53, lambda data: _dns(world, data))

@@ -232,13 +232,13 @@ def test_a_bad_policy_and_a_runner_without_uplink(egress: Box, world: World) -> 
     with inside(world.host):
         host = Host.open(HostConfig(name="nowhere", ready_slots=1, first_uid=370_000))
     try:
-        with pytest.raises(NoUplinkError, match="HostConfig.uplink"):
+        with pytest.raises(NoUplinkError, match=r"HostConfig\.uplink"):
             host.spawn(Program(argv=["-c", "pass"], network=INTERNET), "run")
     finally:
         host.close()
 
 
-def test_what_the_operator_allowed_may_be_named(egress: Box, world: World) -> None:
+def test_what_the_operator_allowed_may_be_named(world: World) -> None:
     world.zone["inner.example"] = lambda: [PRIVATE]
     with inside(world.host):
         host = Host.open(
