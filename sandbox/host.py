@@ -131,13 +131,13 @@ class Host:
         release = partial(self._release, run_name, index, network)
         try:
             group = self._tree.create(run_name, program.limits)
-            self._network.wait_opened(network)
             place = Place(
                 group=group,
                 network_fd=network.namespace_fd,
                 user_fd=self._network.user_namespace_fd,
                 uid=self._config.first_uid + index if checks.is_root() else None,
                 network=self._describe(program),
+                network_ready=partial(self._network.wait_opened, network),
                 refusals=partial(self._network.refusals, network),
                 release=release,
             )

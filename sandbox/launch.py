@@ -40,13 +40,14 @@ class Equipment:
 @dataclass(frozen=True)
 class Place:
     """What one run has for itself. `uid` None: it runs with the runner's own. `network`: what it
-    may reach, for the record."""
+    may reach, for the record; `network_ready` waits until that is in force."""
 
     group: cgroups.RunGroup
     network_fd: int
     user_fd: int | None
     uid: int | None
     network: Mapping[str, object]
+    network_ready: Callable[[], None]
     refusals: Callable[[], list[Refusal]]
     release: Callable[[], None]
 
@@ -132,6 +133,7 @@ def _start(
             program, equipment.runtime, equipment.api, payload, equipment.seccomp
         )
         inside = bwrap.command(payload.add(arguments), status, equipment.runtime, program.argv)
+        place.network_ready()
         try:
             # An empty environment: /proc/1/environ inside shows what the chain started with.
             return subprocess.Popen(

@@ -101,14 +101,16 @@ class NetworkPool:
                 "no network namespace became ready in time; the runner's log says what its helper"
                 " (netd) met, restart the runner if that has ended for good"
             ) from None
+        if rules.mode == "none":  # as it was made
+            slot.opened.set_result(None)
+            self._order()
+            return slot
         with self._guard:
-            if rules.mode == "none":  # as it was made
-                slot.opened.set_result(None)
-            else:
-                self._known[slot.number].rules = rules
-                self._answers["open", slot.number] = slot.opened
-                self._tell("open", slot.number, rules=rules.to_fields())
-        self._order()
+            self._known[slot.number].rules = rules
+            self._answers["open", slot.number] = slot.opened
+            self._tell("open", slot.number, rules=rules.to_fields())
+        # The next one is made when this one is in use: netd is not to do both at once.
+        slot.opened.add_done_callback(lambda _: self._order())
         return slot
 
     def wait_opened(self, slot: NetworkSlot) -> None:
@@ -261,7 +263,8 @@ class NetworkPool:
             for request, number in self._answers:
                 if request == "refusals":
                     self._tell("refusals", number)
-            missing = self._config.ready_slots - self._ready.qsize()
+            being_opened = sum(1 for request, _ in self._answers if request == "open")
+            missing = self._config.ready_slots - self._ready.qsize() - being_opened
             slots = len(self._known)
         for _ in range(missing):
             self._order()
