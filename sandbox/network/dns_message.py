@@ -5,6 +5,7 @@ Every parser raises `MalformedError` and nothing else, and ends after at most 25
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ _MAX_NAME = 255
 _MAX_LABEL = 63
 _MAX_RECORDS = 256
 _POINTS_TO_QUESTION = 0xC00C
+_HOST_NAME = re.compile(r"[a-z0-9_.-]+")
 
 
 class MalformedError(Exception):
@@ -113,6 +115,8 @@ def parse_reply(data: bytes, number: int, name: str) -> Reply:
     asked, position = _name(data, _HEADER.size, may_point=False)
     if asked != name:
         raise MalformedError("a reply to another question")
+    if position + _QUESTION.size > len(data):
+        raise MalformedError("cut off")
     records = _answers(data, position + _QUESTION.size, min(answers, _MAX_RECORDS))
     aliases = {owner: target for owner, target, _ in records if not isinstance(target, bytes)}
     ttls = [ttl_s for _, _, ttl_s in records]
@@ -133,6 +137,11 @@ def parse_reply(data: bytes, number: int, name: str) -> Reply:
         ttl_s=min(ttls, default=0),
         alias=None if found or last == name else last,
     )
+
+
+def is_host_name(name: str) -> bool:
+    """Letters, digits, hyphens, underscores and dots alone."""
+    return _HOST_NAME.fullmatch(name) is not None
 
 
 def _answers(data: bytes, position: int, count: int) -> list[tuple[str, bytes | str, int]]:

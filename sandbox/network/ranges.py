@@ -56,6 +56,14 @@ def is_answerable(address: IPv4Address, allowed: Iterable[IPv4Network]) -> bool:
     return why_never(one) is None and not any(address in range_ for range_ in DOCUMENTATION)
 
 
+def what_is(address: IPv4Address) -> str:
+    """What kind of address it is that is not answerable."""
+    for special, what in NEVER.items():
+        if address in special:
+            return what
+    return "documentation"
+
+
 def closed(allowed: Iterable[IPv4Network]) -> list[IPv4Network]:
     """`NEVER` without what the operator allowed."""
     left = list(NEVER)

@@ -20,7 +20,7 @@ class Refusal:
     """A destination that a run tried to reach and may not, and how often since the last report.
 
     `destination`: an address; a name (`protocol` is `dns`, `port` 0); a name that led to a closed
-    address, as `name -> address`; or, for what is beyond the first 64, `other destinations`.
+    address, as `name -> what that is`; or, for what is beyond the first 64, `other destinations`.
     `count`: packets, so connection attempts for `protocol` `tcp`.
     """
 

@@ -23,6 +23,7 @@ _MAX_ADDRESSES = 16
 _MAX_OPEN = 4096
 _READ_AT_ONCE = 16
 _IDLE_S = 10.0
+_PACE_S = 0.01  # between two answers of one TCP connection; nftables paces the datagrams
 _MAX_BYTES = 4096
 
 
@@ -78,6 +79,9 @@ class SlotResolver:
             query = dns_message.parse_query(data)
         except MalformedError:
             return dns_message.complaint(data)
+        if not dns_message.is_host_name(query.name):
+            self._doors.refuse("names that no host has")  # they would be shown in a log
+            return dns_message.answer(query, dns_message.NO_SUCH_NAME)
         if not self._rules_for(query.name):
             self._doors.refuse(query.name)
             return dns_message.answer(query, dns_message.NO_SUCH_NAME)
@@ -99,7 +103,8 @@ class SlotResolver:
     def _admit(self, query: Query, found: Found) -> bytes:
         usable = [address for address in found.addresses if self._is_usable(address)]
         for address in set(found.addresses) - set(usable):
-            self._doors.refuse(f"{query.name} -> {address}")
+            # Not the address: the host's resolver may know names that are nobody else's business.
+            self._doors.refuse(f"{query.name} -> {self._what_is(address)}")
         usable = usable[:_MAX_ADDRESSES]
         ttl_s = min(max(found.ttl_s, LEAST_S), MOST_S)
         if usable and not self._open(query.name, usable, ttl_s):
@@ -116,6 +121,11 @@ class SlotResolver:
         if address in self._doors.own():
             return False
         return ranges.is_answerable(IPv4Address(address), self._answerable)
+
+    def _what_is(self, address: str) -> str:
+        if address in self._doors.own():
+            return "this host"
+        return ranges.what_is(IPv4Address(address))
 
     def _open(self, name: str, addresses: list[str], ttl_s: int) -> bool:
         if self._rules.mode == "internet":
@@ -178,6 +188,7 @@ class SlotResolver:
                     length = int.from_bytes(await reader.readexactly(2), "big")
                     data = await reader.readexactly(length)
                 answer = await self.respond(data)
+                await asyncio.sleep(_PACE_S)
                 if answer is None:
                     return
                 writer.write(len(answer).to_bytes(2, "big") + answer)

@@ -32,6 +32,19 @@ _SETTINGS = {
     "net/ipv4/conf/default/arp_ignore": 0,
     "net/ipv4/conf/all/rp_filter": 0,
     "net/ipv4/conf/default/rp_filter": 0,
+    "net/ipv4/conf/all/accept_source_route": 0,
+    "net/ipv4/conf/all/send_redirects": 0,
+    "net/ipv4/conf/default/send_redirects": 0,
+}
+# How long the connection table remembers what has ended, or never began.
+_CONNTRACK_TIMEOUTS_S = {
+    "tcp_timeout_time_wait": 5,
+    "tcp_timeout_close": 5,
+    "tcp_timeout_close_wait": 20,
+    "tcp_timeout_fin_wait": 10,
+    "tcp_timeout_last_ack": 10,
+    "tcp_timeout_syn_sent": 20,
+    "udp_timeout": 10,
 }
 
 
@@ -131,6 +144,9 @@ class Router:
         self.nft.run(
             ruleset.table(_disjoint(closed), _disjoint(named_only), self._settings.connections)
         )
+        # These settings exist once a rule has asked for connection tracking.
+        for name, timeout_s in _CONNTRACK_TIMEOUTS_S.items():
+            namespaces.set_sysctl(f"net/netfilter/nf_conntrack_{name}", timeout_s)
 
     def _enter(self, known_fd: int) -> None:
         namespaces.enter(known_fd, namespaces.CLONE_NEWNET)

@@ -15,6 +15,10 @@ from sandbox.policy import Rules
 
 TABLE = "inet sequence"
 UPLINK = "uplink"
+_QUERY = f"ip daddr {API_ADDRESS} udp dport 53"
+# New connections of one slot. With the short memory for ended ones (router.py) this keeps a program
+# that opens and closes without end from filling the connection table that all slots share.
+_BEGUN = "200/second burst 1000 packets"
 
 
 def table(closed: Iterable[IPv4Network], named_only: Iterable[IPv4Network], most: int) -> str:
@@ -35,6 +39,7 @@ table {TABLE} {{
   map api {{ type inet_service : ipv4_addr . inet_service; }}
 
   set connections {{ type ipv4_addr; size 65535; flags dynamic; }}
+  set begun {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m; }}
   set queries {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m; }}
   set refused_all {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1h; }}
   set refused_pace {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1h; }}
@@ -46,7 +51,13 @@ table {TABLE} {{
   chain arriving {{
     type filter hook prerouting priority raw; policy drop
     iifname {{ "lo", "{UPLINK}" }} meta nfproto ipv4 accept
-    iifname . ip saddr @slots accept
+    iifname . ip saddr != @slots drop
+    {_QUERY} notrack
+    accept
+  }}
+  chain leaving {{
+    type filter hook output priority raw; policy accept
+    ip saddr {API_ADDRESS} udp sport 53 notrack
   }}
   chain to_api {{
     type nat hook prerouting priority dstnat
@@ -57,13 +68,19 @@ table {TABLE} {{
     iifname "lo" accept
     ct state established,related accept
     iifname "{UPLINK}" drop
-    ip daddr {API_ADDRESS} meta l4proto {{ tcp, udp }} th dport 53 goto to_resolver
-    ip daddr {API_ADDRESS} meta l4proto tcp accept
+    {_QUERY} goto to_resolver
+    ip daddr {API_ADDRESS} tcp dport 53 goto to_resolver
+    ip daddr {API_ADDRESS} meta l4proto tcp goto within_pace
     goto refuse
   }}
   chain to_resolver {{
     ip saddr != @resolving goto refuse
+    meta l4proto tcp goto within_pace
     update @queries {{ ip saddr limit rate over 200/second burst 200 packets }} drop
+    accept
+  }}
+  chain within_pace {{
+    update @begun {{ ip saddr limit rate over {_BEGUN} }} goto refuse
     accept
   }}
   chain through {{
@@ -85,6 +102,7 @@ table {TABLE} {{
   }}
   chain within_most {{
     oifname != "{UPLINK}" goto reject_it
+    update @begun {{ ip saddr limit rate over {_BEGUN} }} goto refuse
     add @connections {{ ip saddr ct count over {most} }} goto refuse
     accept
   }}
@@ -129,9 +147,15 @@ def open_slot(address: str, rules: Rules) -> list[str]:
 def remove_slot(interface: str, address: str, rules: Rules) -> list[str]:
     """The opposite of the two above. Named addresses are left to their time-out: nobody can use
     them any more, and no other slot gets this one's address for 100,000 runs."""
+    # There is an element of it once the slot has had a connection: added, it is there surely.
+    counted = _element("add", "connections", f"{address} ct count over 1")
     return [
-        command.replace("add ", "delete ", 1)
-        for command in (add_slot(interface, address), *open_slot(address, rules))
+        *(
+            command.replace("add ", "delete ", 1)
+            for command in (add_slot(interface, address), *open_slot(address, rules))
+        ),
+        counted,
+        _element("delete", "connections", address),
     ]
 
 

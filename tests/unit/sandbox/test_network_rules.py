@@ -25,7 +25,9 @@ def test_an_allow_list_opens_its_ranges_and_the_resolver() -> None:
 def test_closing_names_everything_that_was_opened() -> None:
     rules = NetworkPolicy("allow", ["8.8.8.0/24"]).rules()
     opened = [ruleset.add_slot("s7", "198.18.1.7"), *ruleset.open_slot("198.18.1.7", rules)]
-    closed = ruleset.remove_slot("s7", "198.18.1.7", rules)
+    *closed, counted, uncounted = ruleset.remove_slot("s7", "198.18.1.7", rules)
+    assert counted.startswith("add element inet sequence connections { 198.18.1.7 ")
+    assert uncounted == "delete element inet sequence connections { 198.18.1.7 }"
     assert [command.replace("delete ", "add ") for command in closed] == opened
 
 

@@ -1,0 +1,110 @@
+"""The internet for the programs of a runner that is not root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from network_world import GATEWAY, HOST_PUBLIC, PRIVATE, SERVICE_PORT, WEB, World, inside
+
+import sandbox
+from sandbox.cgroups import mounts, v1
+
+UID = 412_346
+RUNNER = f"""
+import os, sys
+sys.path.insert(0, sys.argv[2])
+from sandbox import Host, HostConfig, NetworkPolicy, Program, SandboxUnavailableError
+try:
+    host = Host.open(HostConfig(name=sys.argv[1], ready_slots=1, uplink="user",
+                                resolvers=("{GATEWAY}",)))
+except SandboxUnavailableError as error:
+    sys.exit(str(error))
+program = Program(network=NetworkPolicy("allow", ["web.example:443"]), argv=["-c", '''
+import socket
+def tried(host, port):
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+        return 0
+    except OSError as error:
+        return error.errno
+print(tried("web.example", 443), tried("web.example", 80), tried("{PRIVATE}", 80),
+      tried("{HOST_PUBLIC}", {SERVICE_PORT}), tried("evil.example", 443))
+''' ])
+box = host.spawn(program, "run")
+os.set_blocking(box.stdout_fd, True)
+os.set_blocking(box.stderr_fd, True)
+sys.stderr.write(os.read(box.stderr_fd, 65536).decode())
+print(b"".join(iter(lambda: os.read(box.stdout_fd, 65536), b"")).decode())
+print(box.finish().exit_code, len(box.take_refusals()))
+host.close()
+"""
+
+
+@pytest.fixture
+def package() -> Iterator[Path]:
+    """The package where every user may read it."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    shutil.copytree(Path(sandbox.__file__).parent, folder / "sandbox")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def delegated() -> Iterator[str]:
+    name = f"egress-user-{os.getpid()}"
+    found = mounts.find_own().v1
+    directories = {found[controller] / f"sequence-{name}" for controller in v1.CONTROLLERS}
+    for directory in directories:
+        directory.mkdir()
+        for path in (directory, *directory.iterdir()):
+            os.chown(path, UID, UID)
+    yield name
+    for directory in directories:
+        directory.rmdir()
+
+
+def run_as_user(
+    world: World, name: str, package: Path, tun_mode: str
+) -> subprocess.CompletedProcess[str]:
+    """With a /dev/net/tun of its own: the machine's may be closed to ordinary users."""
+    script = f"""
+mknod {package}/tun c 10 200 && chmod {tun_mode} {package}/tun
+mount --bind {package}/tun /dev/net/tun
+exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all --bounding-set=-all \
+    /usr/bin/python3 -c "$1" {name} {package}
+"""
+    with inside(world.host):
+        return subprocess.run(
+            ["unshare", "--mount", "sh", "-ec", script, "sh", RUNNER],
+            cwd="/",
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+def test_an_ordinary_user_has_the_same(world: World, delegated: str, package: Path) -> None:
+    world.zone.clear()
+    world.zone["web.example"] = lambda: [WEB]
+    run = run_as_user(world, delegated, package, "0666")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split("\n")[0] == "0 111 111 111 -2"
+    assert run.stdout.split("\n")[2].startswith("0 ")
+
+
+def test_an_ordinary_user_is_told_what_is_missing(
+    world: World, delegated: str, package: Path
+) -> None:
+    run = run_as_user(world, delegated, package, "0600")
+    assert run.returncode == 1
+    assert f"uid {UID} cannot open /dev/net/tun" in run.stderr
+    assert "chmod 0666 /dev/net/tun" in run.stderr
