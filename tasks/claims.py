@@ -91,9 +91,10 @@ class Claims:
                 "stop_requested_at": None,
                 "exit_code": None,
             }
-            reason = Reason(row.status_reason)
             try:
-                lifecycle.apply(session, row, Change(Event.CLAIM, reason, self._actor, values))
+                lifecycle.apply(
+                    session, row, Change(Event.CLAIM, Reason.STARTED, self._actor, values)
+                )
             except lifecycle.LostRaceError:
                 return None
             session.add(

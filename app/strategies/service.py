@@ -240,15 +240,10 @@ def _locked(session: Session, caller: Principal, strategy_id: str) -> Strategy:
 
 
 def _found(session: Session, caller: Principal, strategy_id: str) -> Strategy:
-    row = repository.find(session, caller, strategy_id) if _is_plain(strategy_id) else None
+    row = repository.find(session, caller, strategy_id)
     if row is None:
         raise _not_found(strategy_id)
     return row
-
-
-def _is_plain(identifier: str) -> bool:
-    """Whether it can be asked for: PostgreSQL refuses a NUL before it looks."""
-    return "\0" not in identifier
 
 
 def _not_found(strategy_id: str) -> NotFoundError:
