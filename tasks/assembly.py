@@ -2,12 +2,14 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import delete
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.broker import Announcer
 from app.database import Database, database_now
@@ -17,9 +19,10 @@ from app.runners import repository as runners
 from app.runners.models import Runner as RunnerRow
 from app.secrets.envelope import Opener
 from app.settings import Settings
+from app.strategies.termination import bury
 from app.version import PLATFORM_VERSION
 from sandbox import Host, HostConfig
-from tasks.claims import Claims, Verdict
+from tasks.claims import Claims
 from tasks.control import Registry
 from tasks.heartbeat import Heartbeat, HeartbeatConfig
 from tasks.identity import Identity, identify
@@ -101,6 +104,7 @@ def assemble(settings: Settings) -> Assembly:
             max_unpacked_bytes=settings.artifact_max_unpacked_bytes,
             start_cpu_millis=settings.runner_start_cpu_millis,
         ),
+        bury=partial(_bury, database, redis),
         delete_logs=partial(_delete_logs, redis),
     )
     for thread in (heartbeat, shipper, wake):
@@ -158,11 +162,16 @@ def _sign_out(assembly: Assembly) -> None:
         session.execute(delete(RunnerRow).where(RunnerRow.runner_id == assembly.identity.runner_id))
 
 
-def _delete_logs(redis: Redis, verdict: Verdict, strategy_id: str) -> None:
+def _bury(database: Database, redis: Redis, strategy_id: str) -> None:
     try:
-        if verdict.is_purged:
-            stream.delete(redis, strategy_id, verdict.purged_runs)
-        else:
-            stream.delete_runs(redis, verdict.purged_runs)
+        bury(database, redis, strategy_id)
+    except SQLAlchemyError as error:
+        # It is stopped and marked as deleted: the sweep finds it.
+        log.warning("not_buried", extra={"strategy_id": strategy_id, "error": type(error).__name__})
+
+
+def _delete_logs(redis: Redis, run_ids: Sequence[str]) -> None:
+    try:
+        stream.delete_runs(redis, run_ids)
     except RedisError as error:
-        log.warning("logs_not_deleted", extra={"strategy_id": strategy_id, "error": str(error)})
+        log.warning("logs_not_deleted", extra={"runs": list(run_ids), "error": str(error)})

@@ -19,7 +19,6 @@ from app.strategies import lifecycle
 from app.strategies.lifecycle import Change
 from app.strategies.models import Run, Strategy
 from app.strategies.states import DesiredState, Event, Reason, Status
-from app.strategies.termination import purge
 from tasks.ending import Ending, consequence
 
 
@@ -51,7 +50,7 @@ class Verdict:
         is_ours: False when the row had another owner by then; nothing was written.
         announce: it waits in `queue` and runners have to be told.
         purged_runs: runs whose logs are to be removed.
-        is_purged: the strategy itself is gone.
+        is_deleted: its owner deleted it, and nothing of it runs any more.
     """
 
     is_ours: bool
@@ -61,7 +60,7 @@ class Verdict:
     announce: bool = False
     queue: str = ""
     purged_runs: tuple[str, ...] = ()
-    is_purged: bool = False
+    is_deleted: bool = False
 
 
 class Claims:
@@ -136,11 +135,11 @@ class Claims:
             row = lifecycle.lock(session, claim.strategy_id)
             if row is None or not self._owns(row, claim.epoch):
                 return Verdict(is_ours=False)
-            if row.deleted_at is not None:
-                return Verdict(True, purged_runs=tuple(purge(session, row)), is_purged=True)
             change = consequence(row, ending, self._actor)
             self._end_run(session, claim.run_id, ending, change.reason)
             lifecycle.apply(session, row, change)
+            if row.deleted_at is not None:
+                return Verdict(True, row.status, change.reason, is_deleted=True)
             return self._verdict(session, row, change.reason)
 
     def take_back(self, runner_ids: list[str]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -45,7 +45,8 @@ class Parts:
     host: Host
     opener: Opener
     terms: Terms
-    delete_logs: Callable[[Verdict, str], None]
+    bury: Callable[[str], None]
+    delete_logs: Callable[[Sequence[str]], None]
 
 
 class Runner:
@@ -148,12 +149,13 @@ class Runner:
             log.warning("ending_not_ours", extra=_names(claim))
             return
         log.info("ended", extra={**_names(claim), "reason": verdict.reason})
-        if verdict.is_purged:
+        if verdict.is_deleted:
             run_log.discard()
-        else:
-            run_log.close(farewell(ending, verdict))
+            self._parts.bury(claim.strategy_id)
+            return
+        run_log.close(farewell(ending, verdict))
         if verdict.purged_runs:
-            self._parts.delete_logs(verdict, claim.strategy_id)
+            self._parts.delete_logs(verdict.purged_runs)
         if verdict.announce:
             self._announce_elsewhere(claim.strategy_id, verdict.queue)
 

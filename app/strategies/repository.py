@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session, defer
 
 from app.clients.service import Principal
@@ -79,6 +79,17 @@ def next_run(session: Session, strategy_id: str, epoch: int) -> Run | None:
         .where(Run.strategy_id == strategy_id, Run.epoch > epoch)
         .order_by(Run.epoch)
         .limit(1)
+    )
+
+
+def first_recent_epoch(
+    session: Session, strategy_id: str, from_epoch: int, since: ColumnElement[float]
+) -> int | None:
+    """The first claim from number `from_epoch` on whose run began after `since`, or None."""
+    return session.scalar(
+        select(func.min(Run.epoch)).where(
+            Run.strategy_id == strategy_id, Run.epoch >= from_epoch, Run.started_at > since
+        )
     )
 
 

@@ -24,7 +24,7 @@ from app.runners import repository as runners
 from app.strategies import lifecycle, placement, repository
 from app.strategies.models import Strategy
 from app.strategies.states import DesiredState, Reason, Status
-from app.strategies.termination import purge
+from app.strategies.termination import bury
 
 REPEAT_WINDOW_S = 60.0
 """For this long the same create again is taken for a client's retry."""
@@ -127,11 +127,10 @@ def delete(services: Services, caller: Principal, strategy_id: str) -> None:
         row = _locked(session, caller, strategy_id)
         row.deleted_at = database_now()
         is_running = lifecycle.owner_stops(session, row, f"key:{caller.key_id}")
-        runs = [] if is_running else purge(session, row)
     services.waker.wake(row.runner_id)
     stream.notify(services.redis, strategy_id)
     if not is_running:
-        stream.delete(services.redis, strategy_id, runs)
+        bury(services.database, services.redis, strategy_id)
 
 
 def _commit(services: Services, order: _Order) -> tuple[Created, bool]:

@@ -70,11 +70,15 @@ class RunLog:
         self.shipper.wake(self)
 
     def discard(self) -> None:
-        """Forget what was not stored yet: the strategy is gone and its log with it."""
+        """Forget what was not stored yet: the strategy is gone and its log with it.
+
+        Nothing of it reaches Redis any more once this returns.
+        """
         with self._lock:
             self._is_closed = True
             self._pending.clear()
             self._in_flight = None
+        self.shipper.wait_for_pipeline()
         self.shipper.wake(self)
 
     def _mark_dropped(self) -> None:
@@ -141,6 +145,7 @@ class LogShipper(threading.Thread):
         self._changed = threading.Condition()
         self._closing = False
         self._away = threading.Event()
+        self._sending = threading.Lock()
         self._give_up_at = float("inf")
 
     def open(self, strategy_id: str, run_id: str) -> RunLog:
@@ -155,6 +160,11 @@ class LogShipper(threading.Thread):
         with self._changed:
             self._waiting[run_log.run_id] = run_log
             self._changed.notify()
+
+    def wait_for_pipeline(self) -> None:
+        """Until the pipeline that is under way, if there is one, has come back or failed."""
+        with self._sending:
+            return
 
     def close(self, timeout_s: float) -> None:
         """Ship what is left, for at most this long, and end the thread."""
@@ -176,7 +186,8 @@ class LogShipper(threading.Thread):
                 batch = list(self._waiting.values())
                 self._waiting.clear()
             try:
-                self._ship(batch)
+                with self._sending:
+                    self._ship(batch)
             except RedisError as error:
                 log.warning("log_shipping_failed", extra={"error": type(error).__name__})
                 if time.monotonic() > self._give_up_at:

@@ -15,7 +15,7 @@ NOWHERE = "nowhere"
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPlatform]:
-    """A running `sequence dev`."""
+    """A running `sequence dev`, which after all of the tests ends without a trace."""
     targets = "default=local,coinbase=us-east-1,kalshi=eu-west-1,polymarket=eu-west-1"
     platform = DevPlatform(
         tmp_path_factory.mktemp("platform"),
@@ -26,6 +26,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPlatform]:
     try:
         platform.start()
         yield platform
+        assert platform.end() == 0
+        assert platform.remains() == []
     finally:
         platform.close()
 

@@ -165,9 +165,10 @@ def test_a_new_version_starts_only_when_the_old_one_is_gone(api: Api) -> None:
     new = api.create("versions", witness(version=2), env={"NEW": "yes"})
     assert new["strategy_id"] == strategy_id
     assert new["artifact_sha256"] != old["artifact_sha256"]
-    row = api.wait(strategy_id, status="running", status_reason="restarted_by_user")
-    assert (row["env"], row["restart_count"]) == ({"NEW": "yes"}, 0)
     api.wait_line(strategy_id, '{"epoch": 2')
+    row = api.row(strategy_id)
+    assert (row["status"], row["restart_count"]) == ("running", 0)
+    assert row["env"] == {"NEW": "yes"}
     api.stopped(strategy_id)
     history = api.history(strategy_id)
     assert [epoch for epoch, _, _ in lives(history)] == [1, 2]

@@ -125,7 +125,7 @@ def test_nothing_names_a_package_registry_or_this_machine() -> None:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    hosts = re.compile("pypi" + r"\.org|pythonhosted|npm" + r"js\.|deb\." + "debian")
+    hosts = re.compile(r"pypi[.]org|python[h]osted|npm[j]s[.]|deb[.]debian")
     for name in listed.stdout.splitlines():
         text = (ROOT / name).read_bytes().decode(errors="replace")
         assert not hosts.search(text), name
