@@ -72,6 +72,15 @@ def assemble(settings: Settings) -> Assembly:
             first_uid=settings.runner_first_uid,
         )
     )
+    try:
+        return _assemble_on(host, settings, identity, api_url)
+    except BaseException:
+        # Nothing runs yet; its control groups would stay behind for ever.
+        host.close()
+        raise
+
+
+def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: str) -> Assembly:
     database = Database(settings.database_url, pool_size=20)
     redis = connect(settings.redis_url)
     announcer = Announcer(settings)

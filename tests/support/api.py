@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask
-from support.archives import base64_of, program
-from support.environments import settings
 from werkzeug.test import TestResponse
 
-from app.admin import create_client
 from app.api.context import EXTENSION, Services
-from app.clients.service import Principal, authenticate
+from app.clients.service import Principal, authenticate, create_key, ensure_client
 from app.factory import create_app
 from app.settings import Role, Settings
+from support.archives import base64_of, program
+from support.environments import settings
 
 HELLO = program("print('hello')\n")
 
@@ -32,7 +29,9 @@ class Caller:
     def call(self, method: str, path: str, **options: Any) -> TestResponse:
         """Any request below `/v1`."""
         headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
-        return self.flask.test_client().open(f"/v1{path}", method=method, headers=headers, **options)
+        return self.flask.test_client().open(
+            f"/v1{path}", method=method, headers=headers, **options
+        )
 
     def get(self, path: str = "/strategies", **options: Any) -> TestResponse:
         return self.call("GET", path, **options)
@@ -83,8 +82,12 @@ class Web:
 
     def keys(self, code: str = "acme") -> tuple[str, str]:
         """A live and a sandbox key of this client, which is made when there is none."""
-        made = json.loads(create_client(self.settings, code, "test"))
-        return made["api_key"], made["test_api_key"]
+        hasher = self.services.hasher
+        with self.services.database.transaction() as session:
+            client = ensure_client(session, code)
+            live = create_key(session, hasher, client, is_sandbox=False, label="test")
+            test = create_key(session, hasher, client, is_sandbox=True, label="test")
+        return live.raw, test.raw
 
     def caller(self, code: str = "acme", *, is_sandbox: bool = False) -> Caller:
         """Somebody with a new key of this client."""
@@ -142,6 +145,3 @@ def error(answer: TestResponse, status: int, code: str) -> dict[str, Any]:
     for detail in found["details"]:
         assert set(detail) == {"field", "message"}
     return found
-
-
-Changer = Callable[..., None]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import RedisError
+
 from support.tools import free_port, required
 from support.waiting import wait_until
 
