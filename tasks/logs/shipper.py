@@ -196,8 +196,11 @@ class LogShipper(threading.Thread):
             try:
                 with self._sending:
                     self._ship(batch)
-            except RedisError as error:
-                log.warning("log_shipping_failed", extra={"error": type(error).__name__})
+            except Exception as error:
+                # Redis is away, or something is broken: without this thread no run has a log.
+                is_away = isinstance(error, RedisError)
+                names = {"error": type(error).__name__}
+                log.warning("log_shipping_failed", extra=names, exc_info=not is_away)
                 if time.monotonic() > self._give_up_at:
                     return
                 self._away.wait(_AWAY_PAUSE_S)
@@ -214,13 +217,17 @@ class LogShipper(threading.Thread):
             else:
                 self._confirm(run_log)
         answers = iter(pipeline.execute(raise_on_error=False))
+        failure: Exception | None = None
         for run_log, commands in sent:
             stored, *_ = [next(answers) for _ in range(commands)]
             if isinstance(stored, ResponseError) and "equal or smaller" in str(stored):
                 log.info("log_batch_was_stored", extra={"run_id": run_log.run_id})
             elif isinstance(stored, Exception):
-                raise stored
+                failure = stored
+                continue
             self._confirm(run_log)
+        if failure is not None:
+            raise failure
 
     def _append(self, pipeline: Any, run_log: RunLog, shipment: Shipment) -> int:
         """Queue the entry, and a notice with the first and the last; the number of commands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,12 @@ class Web:
 def web(database_url: str, redis_url: str, **overrides: object) -> Any:
     """A web process on these services; its connections are closed at the end."""
     made = settings(Role.WEB, DATABASE_URL=database_url, REDIS_URL=redis_url, **overrides)
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
     one = Web(create_app(made), made)
+    # A process of its own may take all of logging; here pytest wants to see it.
+    root.handlers = handlers
+    root.setLevel(level)
     services = one.services
     with closing(services.database), closing(services.announcer):
         try:

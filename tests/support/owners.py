@@ -126,7 +126,7 @@ class Rows:
 
 
 @contextmanager
-def shipping(redis_url: str, *, max_lines: int = 1000) -> Iterator[LogShipper]:
+def shipping(redis_url: str, *, max_lines: int = 100_000) -> Iterator[LogShipper]:
     """A shipper whose thread runs; what is left is shipped at the end."""
     redis = connect(redis_url)
     shipper = LogShipper(redis, max_lines=max_lines)

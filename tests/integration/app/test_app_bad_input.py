@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import uuid
 from typing import Any
 
@@ -259,6 +258,15 @@ def test_a_run_that_is_not_there(caller: Caller) -> None:
         assert "the strategy has no run" in error(answer, 404, "NOT_FOUND")["message"]
 
 
+def test_a_cursor_beyond_every_run(caller: Caller) -> None:
+    strategy_id = caller.created()["strategy_id"]
+    path = f"/strategies/{strategy_id}/logs"
+    assert caller.logs(strategy_id, after="999999999-999999999999999")["logs"] == []
+    for after in ("9999999999-1", f"1-{10**18}"):
+        found = error(caller.get(path, query_string={"after": after}), 400, "INVALID_PARAMS")
+        assert "is the id of a line" in found["message"]
+
+
 @on_one_database
 @pytest.mark.parametrize(
     ("sent", "kept"),
@@ -292,9 +300,6 @@ def test_an_error_of_ours_tells_nothing(
 
     with web(sqlite_url, redis_url) as one:
         one.flask.add_url_rule("/v1/broken", view_func=broken)
-        caplog.clear()
-        # create_app has taken the root logger's handlers.
-        logging.getLogger().addHandler(caplog.handler)
         found = error(one.caller().get("/broken"), 500, "INTERNAL_ERROR")
     assert canary not in str(found)
     assert "request id" in found["message"]

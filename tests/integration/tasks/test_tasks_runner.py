@@ -277,15 +277,6 @@ def test_a_deeply_nested_manifest_arrives(place: Station) -> None:
     assert place.said(strategy_id) == ["True"]
 
 
-def test_a_second_runner_of_the_same_name_is_refused(second: Worker, place: Station) -> None:
-    assert second.process.wait(40) != 0
-    assert f"another runner named '{place.environ['RUNNER_NAME']}' is alive" in second.said
-    assert "give each runner of a host its own name" in second.said
-    assert "Traceback" not in second.said
-    # The first one noticed nothing of it.
-    place.wait_for(place.start("print('still here')"), "stopped", "completed")
-
-
 def test_an_eviction_queues_it_again(sqlite_url: str, redis_url: str) -> None:
     with station(sqlite_url, redis_url) as place:
         place.open()
@@ -372,3 +363,12 @@ def test_what_a_dead_runner_left_is_taken_over_at_once(sqlite_url: str, redis_ur
         place.wait_for_line(strategy_id, "ready")
         assert place.rows.runs(strategy_id)[-1].epoch == 8
         assert place.rows.runner("dead") is None
+
+
+def test_a_second_runner_of_the_same_name_is_refused(second: Worker, place: Station) -> None:
+    assert second.process.wait(40) != 0
+    assert f"another runner named '{place.environ['RUNNER_NAME']}' is alive" in second.said
+    assert "give each runner of a host its own name" in second.said
+    assert "Traceback" not in second.said
+    # The first one noticed nothing of it.
+    place.wait_for(place.start("print('still here')"), "stopped", "completed")

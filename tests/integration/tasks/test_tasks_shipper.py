@@ -232,6 +232,23 @@ def test_a_flood_of_one_run_does_not_hold_up_another(redis_url: str, redis: Redi
             settled(redis, run_log)
 
 
+def test_a_log_that_redis_refuses_does_not_keep_the_others(
+    shipper: LogShipper, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis.set(stream.logs_key("odd"), "something else")
+    odd = shipper.open("odd", "odd")
+    write(odd, "refused")
+    for number in range(3):
+        run_log = shipper.open(f"fine {number}", f"fine-{number}")
+        write(run_log, "fine")
+        run_log.close("the end")
+        assert kept(settled(redis, run_log)) == ["fine"]
+    assert "log_shipping_failed" in caplog.text
+    redis.delete(stream.logs_key("odd"))
+    odd.close("the end")
+    assert kept(settled(redis, odd)) == ["refused"]
+
+
 def test_old_lines_are_trimmed(redis_url: str, redis: Redis) -> None:
     with shipping(redis_url, max_lines=1000) as shipper:
         run_log = shipper.open("strategy", "run")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.runner import Station, control_groups, station
 from support.waiting import wait_until
-from support.worker import Worker
+from support.worker import ROOT, Worker
 
 STAYS = """
     import os, signal, sys, time
@@ -90,3 +94,26 @@ def test_a_bad_environment_is_one_message(place: Station, start: Callable[[], Wo
     assert "LEASE_SECS must be between 2 and 300" in worker.said
     assert "CREDENTIAL_ENCRYPTION_KEY is not set" in worker.said
     assert "Traceback" not in worker.said
+
+
+def test_the_scheduler_finds_what_is_lost_and_ends_when_told(place: Station) -> None:
+    strategy_id = place.start(STAYS)
+    lost = place.rows.now() - 1
+    place.rows.change(strategy_id, status="running", runner_id="gone", lease_expires_at=lost)
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "tasks.scheduler"],
+        cwd=ROOT,
+        env={**place.environ, "SWEEP_SECS": "0.05", "PATH": os.environ["PATH"]},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        place.wait_for(strategy_id, "queued", "runner_lost")
+        wait_until(lambda: place.web.services.redis.llen("default") == 2, "it is announced")
+        scheduler.send_signal(signal.SIGTERM)
+        _, told = scheduler.communicate(timeout=10)
+        assert scheduler.returncode == 0
+        assert b"Traceback" not in told
+    finally:
+        scheduler.kill()
+        scheduler.communicate()

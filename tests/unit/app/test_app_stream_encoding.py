@@ -21,6 +21,11 @@ def test_an_entry_holds_what_was_put_into_it(
     assert decode(entry_id(lines[-1].number).encode(), entry) == Batch(lines, is_end)
 
 
+def test_what_is_no_text_is_replaced() -> None:
+    entry = encode([Line(1, 0, Channel.SYSTEM, "a\ud800b")])
+    assert decode(b"1-0", entry).lines[0].text == "a?b"
+
+
 def line(number: int) -> Line:
     return Line(number, 1_700_000_000_000 + number, Channel.STDOUT, f"line {number}")
 

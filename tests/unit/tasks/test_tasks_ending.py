@@ -38,6 +38,7 @@ ENDINGS = [
     (Ending(PROGRAM, 0), (Event.COMPLETE, Reason.COMPLETED)),
     (Ending(PROGRAM, 1), (Event.FAIL, Reason.EXIT_NONZERO)),
     (Ending(PROGRAM, 128), (Event.FAIL, Reason.EXIT_NONZERO)),
+    (Ending(PROGRAM, 255), (Event.FAIL, Reason.EXIT_NONZERO)),  # sys.exit(-1)
     (Ending(PROGRAM, 139), (Event.FAIL, Reason.SIGNAL)),
     (Ending(PROGRAM, 137), (Event.FAIL, Reason.SIGNAL)),
     (Ending(PROGRAM, 137, was_oom=True), (Event.FAIL, Reason.OOM)),
