@@ -32,7 +32,9 @@ class Caller:
     def call(self, method: str, path: str, **options: Any) -> TestResponse:
         """Any request below `/v1`."""
         headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
-        return self.flask.test_client().open(f"/v1{path}", method=method, headers=headers, **options)
+        return self.flask.test_client().open(
+            f"/v1{path}", method=method, headers=headers, **options
+        )
 
     def get(self, path: str = "/strategies", **options: Any) -> TestResponse:
         return self.call("GET", path, **options)

@@ -21,7 +21,11 @@ LEASE_S = 15.0
 
 
 def claims_of(
-    database: Database, runner_id: str = "runner-1", *, lease_s: float = LEASE_S, runs_kept: int = 20
+    database: Database,
+    runner_id: str = "runner-1",
+    *,
+    lease_s: float = LEASE_S,
+    runs_kept: int = 20,
 ) -> Claims:
     """The claims of a runner with this id."""
     return Claims(database, runner_id, lease_s=lease_s, runs_kept=runs_kept)

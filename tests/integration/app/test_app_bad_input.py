@@ -246,9 +246,7 @@ def test_a_method_that_is_not_there(caller: Caller) -> None:
 )
 def test_a_bad_query_parameter(caller: Caller, query: str, field: str) -> None:
     strategy_id = caller.created()["strategy_id"]
-    found = error(
-        caller.get(f"/strategies/{strategy_id}/logs?{query}"), 400, "INVALID_PARAMS"
-    )
+    found = error(caller.get(f"/strategies/{strategy_id}/logs?{query}"), 400, "INVALID_PARAMS")
     assert found["details"][0]["field"] == field
     assert field in found["message"]
 
@@ -302,9 +300,7 @@ def test_an_error_of_ours_tells_nothing(
     assert "KeyError" in caplog.text
 
 
-def test_bad_input_never_quotes_a_secret(
-    caller: Caller, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_bad_input_never_quotes_a_secret(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     canary = "canary-7d1f0a"
     for fields in (
         {"secrets": {"TOKEN": canary, "1": "x"}},

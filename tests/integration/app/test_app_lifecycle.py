@@ -230,9 +230,7 @@ def test_a_start_announces_the_row_and_nothing_else(
     assert redis.llen("default") == 1
 
 
-def test_it_is_announced_where_a_live_runner_is(
-    caller: Caller, rows: Rows, redis: Redis
-) -> None:
+def test_it_is_announced_where_a_live_runner_is(caller: Caller, rows: Rows, redis: Redis) -> None:
     wanted = {"latency_target": ["coinbase", "kalshi"]}
     rows.add_runner("r1", queues=["kalshi", "default"])
     rows.add_runner("r2", queues=["coinbase"], last_heartbeat_at=rows.now() - 60)

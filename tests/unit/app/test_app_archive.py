@@ -36,8 +36,8 @@ _NAME = st.text(
 _FILES = st.dictionaries(
     st.lists(_NAME, min_size=1, max_size=3).map("/".join), st.binary(max_size=200), min_size=1
 ).filter(
-    lambda files: not any(
-        other.startswith(f"{path}/") for path in files for other in files if other != path
+    lambda files: (
+        not any(other.startswith(f"{path}/") for path in files for other in files if other != path)
     )
 )
 
@@ -148,7 +148,9 @@ def test_zip_holds_regular_files_only(kind: int) -> None:
 @every_format
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_the_same_file_twice_is_refused(make: Maker) -> None:
-    assert refused(make({"main.py": b"1", "./main.py": b"2"})) == "the archive holds 'main.py' twice"
+    assert (
+        refused(make({"main.py": b"1", "./main.py": b"2"})) == "the archive holds 'main.py' twice"
+    )
 
 
 @every_format
@@ -189,7 +191,9 @@ def test_a_bomb_by_count_is_refused(make: Maker) -> None:
 
 def test_directories_count_as_well() -> None:
     names = [member(f"d{number}", tarfile.DIRTYPE) for number in range(MAX_FILES)]
-    assert f"more than {MAX_FILES} files and directories" in refused(tar_of_members(member("main.py"), *names))
+    assert f"more than {MAX_FILES} files and directories" in refused(
+        tar_of_members(member("main.py"), *names)
+    )
     deep = {f"d{number}/main.py": b"" for number in range(MAX_FILES * 2 // 3)}
     assert f"more than {MAX_FILES} files and directories" in refused(tar_of(deep))
 

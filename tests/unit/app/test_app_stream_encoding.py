@@ -9,9 +9,7 @@ from app.logs.service import with_gap_markers
 from app.logs.stream import Batch, Channel, Line, decode, encode, entry_id
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
-LINES = st.lists(
-    st.tuples(st.integers(0, 2**53), st.sampled_from(list(Channel)), TEXT), min_size=1
-)
+LINES = st.lists(st.tuples(st.integers(0, 2**53), st.sampled_from(list(Channel)), TEXT), min_size=1)
 
 
 @given(st.integers(1, 10**12), LINES, st.booleans())

@@ -90,7 +90,12 @@ def test_every_consequence_is_a_transition_of_the_table(
 
 @pytest.mark.parametrize(
     "ending",
-    [Ending(PROGRAM, 0), Ending(Cause.TIME_OUT, 143), Ending(Cause.SECRETS), Ending(Cause.ARTIFACT)],
+    [
+        Ending(PROGRAM, 0),
+        Ending(Cause.TIME_OUT, 143),
+        Ending(Cause.SECRETS),
+        Ending(Cause.ARTIFACT),
+    ],
 )
 def test_what_is_final_does_not_come_back(ending: Ending) -> None:
     change = consequence(row(), ending, ACTOR)

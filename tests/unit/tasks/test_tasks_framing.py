@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from tasks.logs.framing import CONTINUED, MAX_LINE_BYTES, LineFramer
 
-_PIECE = st.binary(max_size=40) | st.sampled_from([b"\n", b"\r\n", b"\r", b"\xc3", b"\xa9", b"\n\n"])
+_PIECE = st.binary(max_size=40) | st.sampled_from(
+    [b"\n", b"\r\n", b"\r", b"\xc3", b"\xa9", b"\n\n"]
+)
 _DATA = st.lists(_PIECE, max_size=30).map(b"".join)
 
 
