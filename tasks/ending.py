@@ -92,7 +92,7 @@ def _failure(row: Strategy, ending: Ending, actor: str, values: dict[str, Any]) 
     reason = Reason.SANDBOX_ERROR if is_ours else ending.failure_reason
     past = FailureHistory(row.failure_streak, row.crash_signature, row.crash_count)
     failure = f"{reason}:{ending.exit_code}:{ending.last_error_line}"
-    judgement = judge(past, lived_s=ending.lived_s, failure=failure)
+    judgement = judge(past, lived_s=ending.lived_s, failure=None if is_ours else failure)
     history = judgement.history
     values |= {
         "failure_streak": history.streak,
