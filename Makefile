@@ -18,13 +18,13 @@ setup-test: ## The same, with what only the tests need
 	@deploy/setup.sh $(PYTHON) $(TEST_TOOLS)
 
 demo: setup ## Start the platform, watch a strategy crash, come back and stop
-	@$(BIN)/python deploy/demo.py
+	@deploy/isolated.sh $(BIN)/python deploy/demo.py
 
 dev: setup ## The whole platform in the foreground
-	@$(BIN)/sequence dev
+	@deploy/isolated.sh $(BIN)/sequence dev
 
 test: setup-test lint types ## Lint, types, and every test
-	@$(BIN)/pytest
+	@deploy/isolated.sh --root $(BIN)/pytest
 
 lint: ## Style, by ruff
 	@$(BIN)/ruff check .
@@ -34,7 +34,7 @@ types: ## Types, by mypy --strict
 	@$(BIN)/mypy
 
 bench: setup ## Measure what the README promises
-	@$(BIN)/python -m benchmarks
+	@deploy/isolated.sh $(BIN)/python -m benchmarks
 
 lock: ## Resolve the requirements anew, with hashes and without any address (needs uv)
 	@uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-header \

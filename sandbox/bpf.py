@@ -35,10 +35,12 @@ def assemble(pieces: Iterable[Sequence[Instruction]]) -> bytes:
 
 
 def verdict(value: int) -> list[Instruction]:
+    """Return this verdict."""
     return [(_RETURN, 0, 0, value)]
 
 
 def unless_machine(audit_arch: int, value: int) -> list[Instruction]:
+    """Return `value` for every call that is not made in this ABI."""
     return [(_LOAD, 0, 0, _MACHINE_AT), (_EQUAL, 1, 0, audit_arch), *verdict(value)]
 
 

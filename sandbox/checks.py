@@ -112,4 +112,5 @@ def harden_this_process() -> None:
 
 
 def is_root() -> bool:
+    """Whether this process may change to other user ids."""
     return os.geteuid() == 0

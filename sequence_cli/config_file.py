@@ -26,11 +26,14 @@ class Profile:
 
 @dataclass(frozen=True)
 class ConfigFile:
+    """The profiles, and the name of the one in use."""
+
     current: str
     profiles: Mapping[str, Profile]
 
 
 def config_path() -> Path:
+    """Where the configuration lies."""
     return Path.home() / ".sequence" / "config.toml"
 
 

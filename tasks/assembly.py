@@ -2,12 +2,14 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import delete
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.broker import Announcer
 from app.database import Database, database_now
@@ -17,15 +19,17 @@ from app.runners import repository as runners
 from app.runners.models import Runner as RunnerRow
 from app.secrets.envelope import Opener
 from app.settings import Settings
+from app.strategies.termination import bury
 from app.version import PLATFORM_VERSION
 from sandbox import Host, HostConfig
-from tasks.claims import Claims, Verdict
+from tasks.claims import Claims
 from tasks.control import Registry
 from tasks.heartbeat import Heartbeat, HeartbeatConfig
 from tasks.identity import Identity, identify
 from tasks.logs.shipper import LogShipper
 from tasks.program import Terms, api_relay
 from tasks.runner import Parts, Runner
+from tasks.usage import UsageSampler
 from tasks.wake import WakeListener
 
 log = logging.getLogger(__name__)
@@ -47,6 +51,7 @@ class Assembly:
     heartbeat: Heartbeat
     wake: WakeListener
     shipper: LogShipper
+    sampler: UsageSampler
 
 
 def assemble(settings: Settings) -> Assembly:
@@ -69,6 +74,15 @@ def assemble(settings: Settings) -> Assembly:
             first_uid=settings.runner_first_uid,
         )
     )
+    try:
+        return _assemble_on(host, settings, identity, api_url)
+    except BaseException:
+        # Nothing runs yet; its control groups would stay behind for ever.
+        host.close()
+        raise
+
+
+def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: str) -> Assembly:
     database = Database(settings.database_url, pool_size=20)
     redis = connect(settings.redis_url)
     announcer = Announcer(settings)
@@ -85,6 +99,7 @@ def assemble(settings: Settings) -> Assembly:
         registry,
     )
     shipper = LogShipper(redis, max_lines=settings.log_max_lines)
+    sampler = UsageSampler(redis, claims)
     wake = WakeListener(redis, identity.runner_id, heartbeat.beat_now)
     parts = Parts(
         settings=settings,
@@ -93,6 +108,7 @@ def assemble(settings: Settings) -> Assembly:
         registry=registry,
         heartbeat=heartbeat,
         shipper=shipper,
+        sampler=sampler,
         announcer=announcer,
         host=host,
         opener=Opener(settings.credential_encryption_key),
@@ -101,12 +117,15 @@ def assemble(settings: Settings) -> Assembly:
             max_unpacked_bytes=settings.artifact_max_unpacked_bytes,
             start_cpu_millis=settings.runner_start_cpu_millis,
         ),
+        bury=partial(_bury, database, redis),
         delete_logs=partial(_delete_logs, redis),
     )
-    for thread in (heartbeat, shipper, wake):
+    for thread in (heartbeat, shipper, sampler, wake):
         thread.start()
     log.info("runner_ready", extra={"runner_id": identity.runner_id, "pid": os.getpid()})
-    return Assembly(Runner(parts), identity, database, announcer, host, heartbeat, wake, shipper)
+    return Assembly(
+        Runner(parts), identity, database, announcer, host, heartbeat, wake, shipper, sampler
+    )
 
 
 def take_apart(assembly: Assembly) -> None:
@@ -114,6 +133,7 @@ def take_apart(assembly: Assembly) -> None:
     if not assembly.runner.wait_until_idle(_IDLE_WITHIN_S):
         log.error("runs_left_behind", extra={"runner_id": assembly.identity.runner_id})
     assembly.wake.close()
+    assembly.sampler.close()
     assembly.heartbeat.close()
     assembly.shipper.close(_SHIP_WITHIN_S)
     assembly.host.close()
@@ -158,11 +178,16 @@ def _sign_out(assembly: Assembly) -> None:
         session.execute(delete(RunnerRow).where(RunnerRow.runner_id == assembly.identity.runner_id))
 
 
-def _delete_logs(redis: Redis, verdict: Verdict, strategy_id: str) -> None:
+def _bury(database: Database, redis: Redis, strategy_id: str) -> None:
     try:
-        if verdict.is_purged:
-            stream.delete(redis, strategy_id, verdict.purged_runs)
-        else:
-            stream.delete_runs(redis, verdict.purged_runs)
+        bury(database, redis, strategy_id)
+    except SQLAlchemyError as error:
+        # It is stopped and marked as deleted: the sweep finds it.
+        log.warning("not_buried", extra={"strategy_id": strategy_id, "error": type(error).__name__})
+
+
+def _delete_logs(redis: Redis, run_ids: Sequence[str]) -> None:
+    try:
+        stream.delete_runs(redis, run_ids)
     except RedisError as error:
-        log.warning("logs_not_deleted", extra={"strategy_id": strategy_id, "error": str(error)})
+        log.warning("logs_not_deleted", extra={"runs": list(run_ids), "error": str(error)})

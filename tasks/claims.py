@@ -5,6 +5,7 @@ nothing. Times are the database's, so that runners on many machines agree.
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,6 @@ from app.strategies import lifecycle
 from app.strategies.lifecycle import Change
 from app.strategies.models import Run, Strategy
 from app.strategies.states import DesiredState, Event, Reason, Status
-from app.strategies.termination import purge
 from tasks.ending import Ending, consequence
 
 
@@ -51,7 +51,7 @@ class Verdict:
         is_ours: False when the row had another owner by then; nothing was written.
         announce: it waits in `queue` and runners have to be told.
         purged_runs: runs whose logs are to be removed.
-        is_purged: the strategy itself is gone.
+        is_deleted: its owner deleted it, and nothing of it runs any more.
     """
 
     is_ours: bool
@@ -61,7 +61,7 @@ class Verdict:
     announce: bool = False
     queue: str = ""
     purged_runs: tuple[str, ...] = ()
-    is_purged: bool = False
+    is_deleted: bool = False
 
 
 class Claims:
@@ -91,9 +91,10 @@ class Claims:
                 "stop_requested_at": None,
                 "exit_code": None,
             }
-            reason = Reason(row.status_reason)
             try:
-                lifecycle.apply(session, row, Change(Event.CLAIM, reason, self._actor, values))
+                lifecycle.apply(
+                    session, row, Change(Event.CLAIM, Reason.STARTED, self._actor, values)
+                )
             except lifecycle.LostRaceError:
                 return None
             session.add(
@@ -129,17 +130,23 @@ class Claims:
             ).all()
         return {row.strategy_id: (row.epoch, row.stop_requested_at is not None) for row in rows}
 
+    def record_isolation(self, isolations: Mapping[str, dict[str, Any]]) -> None:
+        """Write, by run id, what runs are sealed off by; their runner may not live to their end."""
+        with self._database.transaction() as session:
+            for run_id, isolation in isolations.items():
+                session.execute(update(Run).where(Run.run_id == run_id).values(isolation=isolation))
+
     def finish(self, claim: Claim, ending: Ending) -> Verdict:
         """Write how a run ended and what follows; nothing if the row has another owner by now."""
         with self._database.transaction() as session:
             row = lifecycle.lock(session, claim.strategy_id)
             if row is None or not self._owns(row, claim.epoch):
                 return Verdict(is_ours=False)
-            if row.deleted_at is not None:
-                return Verdict(True, purged_runs=tuple(purge(session, row)), is_purged=True)
             change = consequence(row, ending, self._actor)
             self._end_run(session, claim.run_id, ending, change.reason)
             lifecycle.apply(session, row, change)
+            if row.deleted_at is not None:
+                return Verdict(True, row.status, change.reason, is_deleted=True)
             return self._verdict(session, row, change.reason)
 
     def take_back(self, runner_ids: list[str]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +22,7 @@ from tasks.logs.redaction import Redactor
 from tasks.logs.shipper import LogShipper, RunLog
 from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
 from tasks.supervision import Supervision, Watch
+from tasks.usage import UsageSampler
 from tasks.words import farewell, greeting
 
 log = logging.getLogger(__name__)
@@ -41,11 +42,13 @@ class Parts:
     registry: Registry
     heartbeat: Heartbeat
     shipper: LogShipper
+    sampler: UsageSampler
     announcer: Announcer
     host: Host
     opener: Opener
     terms: Terms
-    delete_logs: Callable[[Verdict, str], None]
+    bury: Callable[[str], None]
+    delete_logs: Callable[[Sequence[str]], None]
 
 
 class Runner:
@@ -116,6 +119,7 @@ class Runner:
         program = build_program(claim, secrets, parts.terms)
         sandbox = parts.host.spawn(program, run_name=claim.run_id)
         started_at = time.monotonic()
+        parts.sampler.add(claim.run_id, sandbox)
         try:
             supervision = Supervision(sandbox, self._watch(claim, control, run_log, secrets))
             supervision.watch()
@@ -123,6 +127,8 @@ class Runner:
             sandbox.kill()
             sandbox.finish()
             raise
+        finally:
+            parts.sampler.remove(claim.run_id)
         return _ending(sandbox, supervision, time.monotonic() - started_at)
 
     def _watch(
@@ -148,12 +154,13 @@ class Runner:
             log.warning("ending_not_ours", extra=_names(claim))
             return
         log.info("ended", extra={**_names(claim), "reason": verdict.reason})
-        if verdict.is_purged:
+        if verdict.is_deleted:
             run_log.discard()
-        else:
-            run_log.close(farewell(ending, verdict))
+            self._parts.bury(claim.strategy_id)
+            return
+        run_log.close(farewell(ending, verdict))
         if verdict.purged_runs:
-            self._parts.delete_logs(verdict, claim.strategy_id)
+            self._parts.delete_logs(verdict.purged_runs)
         if verdict.announce:
             self._announce_elsewhere(claim.strategy_id, verdict.queue)
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from kombu.exceptions import OperationalError as BrokerError
 from redis import Redis
-from redis.exceptions import RedisError
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from app.broker import Announcer
@@ -17,7 +16,7 @@ from app.runners import repository as runners
 from app.strategies.models import Strategy
 from app.strategies.service import REPEAT_WINDOW_S
 from app.strategies.states import DesiredState, Status
-from app.strategies.termination import purge
+from app.strategies.termination import bury
 from tasks.claims import lose_runner, restart_due
 
 log = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ class Sweep:
         overdue = Strategy.announced_at < database_now() - self.requeue_after_s
         with self.database.reading() as session:
             rows = session.execute(
-                select(Strategy.latency_target, func.count(), func.max(overdue))
+                select(Strategy.latency_target, func.count(), func.max(case((overdue, 1), else_=0)))
                 .where(Strategy.status == Status.QUEUED)
                 .group_by(Strategy.latency_target)
             ).all()
@@ -112,16 +111,16 @@ class Sweep:
 
     def _purge(self) -> int:
         """Remove deleted ones that do not run any more."""
-        deleted = Strategy.deleted_at.is_not(None) & (Strategy.status != Status.RUNNING)
-        with self.database.transaction() as session:
-            rows = _locked(session, deleted)
-            gone = [(row.strategy_id, purge(session, row)) for row in rows]
-        for strategy_id, run_ids in gone:
-            try:
-                stream.delete(self.redis, strategy_id, run_ids)
-            except RedisError as error:
-                log.warning("logs_not_deleted", extra={"error": str(error)})
-        return len(gone)
+        with self.database.reading() as session:
+            deleted = session.scalars(
+                select(Strategy.strategy_id)
+                .where(Strategy.deleted_at.is_not(None), Strategy.status != Status.RUNNING)
+                .limit(_BATCH)
+            ).all()
+        for done, strategy_id in enumerate(deleted):
+            if not bury(self.database, self.redis, strategy_id):
+                return done  # Redis is away: for the others it is as well
+        return len(deleted)
 
     def _tidy(self) -> int:
         """Forget dead runners, and fingerprints of creates that no retry will repeat any more."""

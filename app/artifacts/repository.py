@@ -25,5 +25,7 @@ def load(session: Session, sha256: str) -> bytes:
 
 def collect(session: Session, sha256: str) -> None:
     """Remove the artifact unless a strategy still refers to it."""
+    # Locked first, so that the look below sees whoever was just about to refer to it, or to stop.
+    session.execute(select(Artifact.sha256).where(Artifact.sha256 == sha256).with_for_update())
     referred = exists().where(Strategy.artifact_sha256 == sha256)
     session.execute(delete(Artifact).where(Artifact.sha256 == sha256, ~referred))

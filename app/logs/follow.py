@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from redis.exceptions import RedisError
+from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
 
 from app.api.context import Services
 from app.clients.service import Principal
+from app.database import database_now
 from app.logs import stream
 from app.logs.cursor import Cursor
 from app.logs.service import record, with_gap_markers
@@ -29,6 +32,9 @@ log = logging.getLogger(__name__)
 _LOOK_AGAIN_MS = 2000
 _HEARTBEAT_S = 10.0
 _AWAY_PAUSE_S = 1.0
+# A runner writes the row's end first and ships the last lines after it.
+_LAST_LINES_WITHIN_S = 3.0
+_RECENT_S = 60.0
 _HEARTBEAT = ": keep-alive\n\n"
 
 
@@ -41,7 +47,9 @@ class Follower:
     strategy_id: str
     after: Cursor | None
     _run: Run | None = None
+    _is_complete: bool = False
     _is_drained: bool = False
+    _patient_until: float = 0.0
     _notice_id: bytes = b"0-0"
     _last_event_at: float = field(default_factory=time.monotonic)
 
@@ -56,6 +64,8 @@ class Follower:
                 log.warning("follow_interrupted", extra={"error": type(error).__name__})
                 yield _HEARTBEAT
                 time.sleep(_AWAY_PAUSE_S)
+                # Runners were cut off as well and have to ship what gathered meanwhile.
+                self._patient_until = time.monotonic() + _LAST_LINES_WITHIN_S
 
     def _until_over(self) -> Iterator[str]:
         while True:
@@ -79,7 +89,7 @@ class Follower:
             if row is None:
                 return None
             if self.after is None:
-                self.after = _start_of(row)
+                self.after = _start_of(session, row)
             if self._run is None:
                 self._run = repository.run_of_epoch(session, self.strategy_id, self.after.epoch)
             if self._run is None or self._is_drained:
@@ -89,17 +99,24 @@ class Follower:
                     self.after = Cursor(following.epoch, 0)
             elif self._run.ended_at is None:
                 self._run = repository.run_of_epoch(session, self.strategy_id, self._run.epoch)
+            self._is_complete = self._run is not None and self._has_all_lines(session, self._run)
             return row
+
+    def _has_all_lines(self, session: Session, run: Run) -> bool:
+        """Whether what is not in Redis by now will never be."""
+        if run.ended_at is None or time.monotonic() < self._patient_until:
+            return False
+        if run.reason == Reason.RUNNER_LOST:
+            return True
+        return session.scalars(select(database_now())).one() > run.ended_at + _LAST_LINES_WITHIN_S
 
     def _drain(self) -> Iterator[str]:
         """Deliver what the run says, until it has nothing more to say or it is time to look."""
         run = cast(Run, self._run)
-        # Looked at before the lines are read: what ended before has written all of its lines.
-        has_ended = run.ended_at is not None
         while True:
-            batches = self._read(0 if has_ended else _LOOK_AGAIN_MS)
+            batches = self._read(0 if self._is_complete else _LOOK_AGAIN_MS)
             if not batches:
-                self._is_drained = has_ended
+                self._is_drained = self._is_complete
                 return
             for batch in batches:
                 yield from self._deliver(run, batch)
@@ -151,12 +168,19 @@ class Follower:
             yield _HEARTBEAT
 
 
-def _start_of(row: Strategy) -> Cursor:
-    """Where following begins: the present run, or the next one after a start by hand."""
+def _start_of(session: Session, row: Strategy) -> Cursor:
+    """Where following begins: the present run, or the next one after a start by hand.
+
+    Who starts a strategy and then follows it sees a crash that was faster than he was.
+    """
     is_fresh_start = row.status == Status.QUEUED and row.status_reason == Reason.REQUESTED
     if row.epoch == 0 or is_fresh_start:
         return Cursor(row.epoch + 1, 0)
-    return Cursor(row.epoch, 0)
+    since_start = row.epoch - row.restart_count
+    recent = repository.first_recent_epoch(
+        session, row.strategy_id, since_start, database_now() - _RECENT_S
+    )
+    return Cursor(recent or row.epoch, 0)
 
 
 def _outcome(row: Strategy) -> dict[str, Any]:

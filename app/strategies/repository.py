@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session, defer
 
 from app.clients.service import Principal
 from app.strategies.models import Run, Strategy, StrategyEvent
 
+_NUL = "\0"  # PostgreSQL raises when it is asked for one
 _SEALED = [
     defer(getattr(Strategy, f"{slot}_{part}"))
     for slot in ("secrets", "sequence_api_key")
@@ -17,6 +18,8 @@ _SEALED = [
 
 def find(session: Session, owner: Principal, strategy_id: str) -> Strategy | None:
     """The owner's strategy with this id, or None; a deleted one is gone for its owner."""
+    if _NUL in strategy_id:
+        return None
     return session.scalar(
         select(Strategy)
         .options(*_SEALED)
@@ -59,6 +62,8 @@ def list_all(session: Session, owner: Principal) -> Sequence[Strategy]:
 
 def find_run(session: Session, strategy_id: str, run_id: str) -> Run | None:
     """The run of this strategy with this id, or None."""
+    if _NUL in run_id:
+        return None
     return session.scalar(select(Run).where(Run.strategy_id == strategy_id, Run.run_id == run_id))
 
 
@@ -74,6 +79,17 @@ def next_run(session: Session, strategy_id: str, epoch: int) -> Run | None:
         .where(Run.strategy_id == strategy_id, Run.epoch > epoch)
         .order_by(Run.epoch)
         .limit(1)
+    )
+
+
+def first_recent_epoch(
+    session: Session, strategy_id: str, from_epoch: int, since: ColumnElement[float]
+) -> int | None:
+    """The first claim from number `from_epoch` on whose run began after `since`, or None."""
+    return session.scalar(
+        select(func.min(Run.epoch)).where(
+            Run.strategy_id == strategy_id, Run.epoch >= from_epoch, Run.started_at > since
+        )
     )
 
 

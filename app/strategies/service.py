@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from app.api.context import Services
 from app.artifacts import intake
@@ -24,7 +25,8 @@ from app.runners import repository as runners
 from app.strategies import lifecycle, placement, repository
 from app.strategies.models import Strategy
 from app.strategies.states import DesiredState, Reason, Status
-from app.strategies.termination import purge
+from app.strategies.termination import bury
+from app.strategies.usage import live_usage
 
 REPEAT_WINDOW_S = 60.0
 """For this long the same create again is taken for a client's retry."""
@@ -101,6 +103,21 @@ def get(services: Services, caller: Principal, strategy_id: str) -> Strategy:
         return _found(session, caller, strategy_id)
 
 
+def inspect(services: Services, caller: Principal, strategy_id: str) -> Strategy:
+    """One strategy with its current or last run, and what that uses at the moment.
+
+    Raises:
+        NotFoundError: the caller has none with this id.
+    """
+    with services.database.reading() as session:
+        row = _found(session, caller, strategy_id)
+        run = repository.find_run(session, strategy_id, row.run_id) if row.run_id else None
+    set_committed_value(row, "run", run)
+    if run is not None and run.ended_at is None:
+        set_committed_value(run, "usage", live_usage(services.redis, run.run_id))
+    return row
+
+
 def start(services: Services, caller: Principal, strategy_id: str) -> Strategy:
     """Make it run; nothing changes for one that runs or waits already."""
     with services.database.transaction() as session:
@@ -127,11 +144,10 @@ def delete(services: Services, caller: Principal, strategy_id: str) -> None:
         row = _locked(session, caller, strategy_id)
         row.deleted_at = database_now()
         is_running = lifecycle.owner_stops(session, row, f"key:{caller.key_id}")
-        runs = [] if is_running else purge(session, row)
     services.waker.wake(row.runner_id)
     stream.notify(services.redis, strategy_id)
     if not is_running:
-        stream.delete(services.redis, strategy_id, runs)
+        bury(services.database, services.redis, strategy_id)
 
 
 def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
@@ -240,15 +256,10 @@ def _locked(session: Session, caller: Principal, strategy_id: str) -> Strategy:
 
 
 def _found(session: Session, caller: Principal, strategy_id: str) -> Strategy:
-    row = repository.find(session, caller, strategy_id) if _is_plain(strategy_id) else None
+    row = repository.find(session, caller, strategy_id)
     if row is None:
         raise _not_found(strategy_id)
     return row
-
-
-def _is_plain(identifier: str) -> bool:
-    """Whether it can be asked for: PostgreSQL refuses a NUL before it looks."""
-    return "\0" not in identifier
 
 
 def _not_found(strategy_id: str) -> NotFoundError:

@@ -47,6 +47,7 @@ class Reason(StrEnum):
 
     CREATED = "created"
     REQUESTED = "requested"
+    STARTED = "started"
     COMPLETED = "completed"
     STOPPED_BY_USER = "stopped_by_user"
     EXIT_NONZERO = "exit_nonzero"

@@ -129,6 +129,7 @@ def read_pids(directory: Path) -> list[int]:
 
 
 def read_int(file: Path) -> int:
+    """The number that a file holds. Raises OSError."""
     return int(_read(file))
 
 
@@ -147,11 +148,13 @@ def write(file: Path, value: int | str) -> None:
 
 
 def remove_directory(directory: Path) -> None:
+    """Remove an empty group; one that is gone is fine."""
     with contextlib.suppress(FileNotFoundError):
         directory.rmdir()
 
 
 def subdirectories(directory: Path) -> list[Path]:
+    """The groups below; none when the group itself is gone."""
     try:
         return sorted(entry for entry in directory.iterdir() if entry.is_dir())
     except FileNotFoundError:

@@ -22,6 +22,8 @@ _MAX_FDS = 4
 
 @dataclass(frozen=True)
 class Message:
+    """One message, and the descriptors that came with it."""
+
     op: str
     fields: Mapping[str, Any]
     fds: tuple[int, ...] = ()

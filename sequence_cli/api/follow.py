@@ -33,6 +33,8 @@ DEFAULT_POLICY = FollowPolicy()
 
 @dataclass(frozen=True)
 class LogRecord:
+    """One line of a log as the API gives it; `ts_ms` is Unix milliseconds."""
+
     fields: dict[str, Any]
 
 

@@ -77,6 +77,7 @@ class StrategiesApi:
 
 
 def log_path(strategy_id: str) -> str:
+    """Path of a strategy's log endpoint."""
     return f"{_ROOT}/{strategy_id}/logs"
 
 

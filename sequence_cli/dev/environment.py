@@ -97,8 +97,11 @@ def _run(root: Path, environ: dict[str, str], *command: str) -> str:
         command, cwd=root, env=environ, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        reason = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise CliError(f"preparing the database failed: {reason[-1]}", reason[:-1][-10:])
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        # Our own commands begin with what is wrong; a traceback ends with it.
+        first = 0 if said[0].startswith("error: ") else -1
+        reason = said.pop(first).removeprefix("error: ")
+        raise CliError(f"preparing the platform failed: {reason}", said[-10:])
     return done.stdout
 
 

@@ -63,7 +63,9 @@ class Platform:
     def _child(self, name: str, line: str) -> Child:
         embedded = self._embedded
         log_path = embedded.folder / "logs" / f"{name}.log"
-        return Child(Command(name, line, embedded.root, embedded.environ, log_path))
+        # Redis reads none of the settings, and the keys among them are not for it.
+        environ = dict(os.environ) if name == "redis" else embedded.environ
+        return Child(Command(name, line, embedded.root, environ, log_path))
 
     def _start(self) -> None:
         for child in (self._redis, *self._workers):
@@ -100,6 +102,8 @@ class Platform:
 
     def _bury(self, child: Child) -> None:
         name = child.command.name
+        # A gunicorn worker that outlives its master keeps the port for another second.
+        child.kill_group()
         status, pause_s = child.reap()
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         when = f"in {pause_s:.0f} s" if pause_s else "now"

@@ -17,6 +17,8 @@ _TIME_KEYS = frozenset({"ts", "event"})
 
 
 class LogFormat(enum.Enum):
+    """How lines are printed."""
+
     TERMINAL = "terminal"  # time, text made safe, colours
     RAW = "raw"  # the line as the strategy wrote it; the platform's lines go to stderr
     JSON = "json"  # the whole record

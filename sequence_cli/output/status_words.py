@@ -5,7 +5,8 @@ from typing import Any
 
 _REASONS = {
     "created": "deployed, not started yet",
-    "requested": "started on request",
+    "requested": "start requested",
+    "started": "a runner has it",
     "completed": "finished by itself",
     "stopped_by_user": "stopped on request",
     "exit_nonzero": "exited with an error; its log says more",

@@ -19,7 +19,8 @@ from app.logs.stream import Channel, Line, add_notice, encode, entry_id, logs_ke
 
 log = logging.getLogger(__name__)
 
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 4 << 20
+_LINE_BYTES = 128  # what an empty line costs: a flood of them must fill the buffer as well
 _ENTRY_LINES = 512
 _ENTRY_BYTES = 256 * 1024
 _AWAY_PAUSE_S = 0.5
@@ -54,7 +55,8 @@ class RunLog:
         with self._lock:
             if self._is_closed:
                 return
-            if self._pending_bytes + len(text) > _BUFFER_BYTES and channel != Channel.SYSTEM:
+            is_full = self._pending_bytes + _cost_bytes(text) > _BUFFER_BYTES
+            if is_full and channel != Channel.SYSTEM:
                 self._dropped += 1
                 return
             self._mark_dropped()
@@ -64,17 +66,23 @@ class RunLog:
     def close(self, last_words: str) -> None:
         """Add the platform's last line; followers are told once it is stored."""
         with self._lock:
+            if self._is_closed:
+                return
             self._mark_dropped()
             self._append(Channel.SYSTEM, last_words)
             self._is_closed = True
         self.shipper.wake(self)
 
     def discard(self) -> None:
-        """Forget what was not stored yet: the strategy is gone and its log with it."""
+        """Forget what was not stored yet: the strategy is gone and its log with it.
+
+        Nothing of it reaches Redis any more once this returns.
+        """
         with self._lock:
             self._is_closed = True
             self._pending.clear()
             self._in_flight = None
+        self.shipper.wait_for_pipeline()
         self.shipper.wake(self)
 
     def _mark_dropped(self) -> None:
@@ -86,7 +94,7 @@ class RunLog:
     def _append(self, channel: Channel, text: str) -> None:
         self._last_number += 1
         self._pending.append(Line(self._last_number, time.time_ns() // 1_000_000, channel, text))
-        self._pending_bytes += len(text)
+        self._pending_bytes += _cost_bytes(text)
 
     def take(self) -> Shipment:
         """The next batch; the same one again as long as it was not confirmed.
@@ -123,10 +131,14 @@ class RunLog:
         size = 0
         while self._pending and len(lines) < _ENTRY_LINES and size < _ENTRY_BYTES:
             line = self._pending.popleft()
-            self._pending_bytes -= len(line.text)
+            self._pending_bytes -= _cost_bytes(line.text)
             size += len(line.text)
             lines.append(line)
         return tuple(lines)
+
+
+def _cost_bytes(text: str) -> int:
+    return _LINE_BYTES + len(text)
 
 
 class LogShipper(threading.Thread):
@@ -141,6 +153,7 @@ class LogShipper(threading.Thread):
         self._changed = threading.Condition()
         self._closing = False
         self._away = threading.Event()
+        self._sending = threading.Lock()
         self._give_up_at = float("inf")
 
     def open(self, strategy_id: str, run_id: str) -> RunLog:
@@ -155,6 +168,11 @@ class LogShipper(threading.Thread):
         with self._changed:
             self._waiting[run_log.run_id] = run_log
             self._changed.notify()
+
+    def wait_for_pipeline(self) -> None:
+        """Until the pipeline that is under way, if there is one, has come back or failed."""
+        with self._sending:
+            return
 
     def close(self, timeout_s: float) -> None:
         """Ship what is left, for at most this long, and end the thread."""
@@ -176,9 +194,13 @@ class LogShipper(threading.Thread):
                 batch = list(self._waiting.values())
                 self._waiting.clear()
             try:
-                self._ship(batch)
-            except RedisError as error:
-                log.warning("log_shipping_failed", extra={"error": type(error).__name__})
+                with self._sending:
+                    self._ship(batch)
+            except Exception as error:
+                # Redis is away, or something is broken: without this thread no run has a log.
+                is_away = isinstance(error, RedisError)
+                names = {"error": type(error).__name__}
+                log.warning("log_shipping_failed", extra=names, exc_info=not is_away)
                 if time.monotonic() > self._give_up_at:
                     return
                 self._away.wait(_AWAY_PAUSE_S)
@@ -195,13 +217,17 @@ class LogShipper(threading.Thread):
             else:
                 self._confirm(run_log)
         answers = iter(pipeline.execute(raise_on_error=False))
+        failure: Exception | None = None
         for run_log, commands in sent:
             stored, *_ = [next(answers) for _ in range(commands)]
             if isinstance(stored, ResponseError) and "equal or smaller" in str(stored):
                 log.info("log_batch_was_stored", extra={"run_id": run_log.run_id})
             elif isinstance(stored, Exception):
-                raise stored
+                failure = stored
+                continue
             self._confirm(run_log)
+        if failure is not None:
+            raise failure
 
     def _append(self, pipeline: Any, run_log: RunLog, shipment: Shipment) -> int:
         """Queue the entry, and a notice with the first and the last; the number of commands."""

@@ -1,0 +1,197 @@
+"""Production by hand: the Procfile's processes, Flower's own API, and where secrets are not."""
+
+import json
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from .processes import all_processes
+from .procfile_platform import ProcfilePlatform, procfile
+from .support import ROOT, CommandLine, clean_environ, wait_for
+
+QUEUES = ["coinbase", "default", "kalshi", "polymarket"]
+FLOWER_PAGES = (
+    "/api/workers?refresh=1",
+    "/api/queues/length",
+    "/api/tasks",
+    "/workers",
+    "/tasks",
+    "/broker",
+    "/metrics",
+)
+TALKATIVE = """
+import os, sys, time
+said = os.environ["CANARY"] + " " + os.environ["SEQUENCE_API_KEY"]
+print("out", said)
+print("err", said, file=sys.stderr)
+if os.environ["SEQUENCE_RUN_EPOCH"] == "1":
+    raise ValueError(said)
+print("alive")
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def byhand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcfilePlatform]:
+    """All of the Procfile's processes; at the end each leaves with status 0 and without a trace."""
+    platform = ProcfilePlatform(tmp_path_factory.mktemp("byhand"))
+    try:
+        platform.start()
+        yield platform
+        assert platform.end() == dict.fromkeys(platform.running, 0)
+        assert platform.remains() == []
+    finally:
+        platform.close()
+
+
+@pytest.fixture(scope="module")
+def canary(byhand: ProcfilePlatform, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A running strategy that shouts its secrets, deployed by a person; its row and the secrets."""
+    home = tmp_path_factory.mktemp("trader")
+    (home / "main.py").write_text(TALKATIVE)
+    toml = '[strategy]\nname = "canary"\n[hosted]\nentrypoint = "main.py"\n'
+    (home / "Sequence.toml").write_text(toml)
+    secret = secrets.token_hex(20)
+    (home / "secrets.json").write_text(json.dumps({"CANARY": secret}))
+    api = byhand.api
+    cli = CommandLine(home, {"SEQUENCE_API_URL": api.url, "SEQUENCE_API_KEY": api.key})
+    options = ["--start", "--json", "--secrets-file", str(home / "secrets.json")]
+    row = json.loads(cli.run("strategy", "deploy", str(home), *options))["strategy"]
+    api.wait_line(row["strategy_id"], "alive")
+    return api.row(row["strategy_id"]), (secret, api.key)
+
+
+def test_the_procfile_names_every_process() -> None:
+    assert set(procfile()) == {"release", "web", "runner", "scheduler", "flower"}
+
+
+def test_flower_shows_the_runner_and_its_queues_by_name(byhand: ProcfilePlatform) -> None:
+    workers = byhand.flower_json("/api/workers?refresh=1")
+    ((name, worker),) = workers.items()
+    assert name.startswith(f"{byhand.runner_name}@")
+    assert sorted(queue["name"] for queue in worker["active_queues"]) == QUEUES
+    lengths = byhand.flower_json("/api/queues/length")["active_queues"]
+    assert {queue["name"]: queue["messages"] for queue in lengths} == dict.fromkeys(QUEUES, 0)
+    assert byhand.flower("/api/workers", user="operator:wrong")[0] == 401
+
+
+def test_flower_shows_the_running_task_with_an_id_as_its_only_argument(
+    byhand: ProcfilePlatform, canary: Any
+) -> None:
+    strategy_id = canary[0]["strategy_id"]
+
+    def running() -> list[Any]:
+        tasks = byhand.flower_json("/api/tasks").values()
+        return [task for task in tasks if task["state"] == "STARTED"]
+
+    (task,) = wait_for("the running task", running)
+    assert task["name"] == "tasks.run_strategy"
+    assert (task["args"], task["kwargs"]) == (f"['{strategy_id}']", "{}")
+    assert task["worker"].startswith(f"{byhand.runner_name}@")
+    assert task["routing_key"] == "default"
+
+
+def test_only_the_runner_holds_the_private_key(byhand: ProcfilePlatform, canary: Any) -> None:
+    assert canary[0]["status"] == "running"
+    key = byhand.private_key.encode()
+    for name in ("web", "scheduler", "flower", "redis"):
+        for process in byhand.tree(name):
+            assert process.environ, process.command
+            assert key not in process.environ, process.command
+    runner, *below = byhand.tree("runner")
+    assert key in runner.environ
+    assert len(below) >= 3, "network helper, bubblewrap and the program"
+    assert [process.command for process in below if key in process.environ] == []
+
+
+def test_secrets_are_masked_in_the_log(byhand: ProcfilePlatform, canary: Any) -> None:
+    row, values = canary
+    strategy_id = row["strategy_id"]
+    masked = "[secret CANARY] [secret SEQUENCE_API_KEY]"
+    # What comes through two pipes has no order, so each line is waited for.
+    for line in (f"out {masked}", f"err {masked}", "alive"):
+        assert byhand.api.wait_line(strategy_id, line) == line
+    first = byhand.api.call("GET", f"/v1/strategies/{strategy_id}/logs?after=1-0").json["logs"]
+    lines = [record["line"] for record in first]
+    assert {f"out {masked}", f"err {masked}", f"ValueError: {masked}"} <= set(lines)
+    lines += [record["line"] for record in byhand.api.lines(strategy_id)]
+    assert not any(value in line for value in values for line in lines)
+
+
+def test_secrets_are_nowhere(byhand: ProcfilePlatform, canary: Any) -> None:
+    row, values = canary
+    places = {
+        **_files(byhand.folder),
+        **_redis(byhand.redis_port),
+        **_processes(row["run_id"]),
+        **{path: byhand.flower(path)[1].encode() for path in FLOWER_PAGES},
+        "the API": byhand.api.call("GET", f"/v1/strategies/{row['strategy_id']}").content,
+    }
+    assert {"sequence.db", "runner.log", "web.log", f"logs:{row['run_id']}"} <= places.keys()
+    found = [(value[:4], place) for value in values for place in places
+             if value.encode() in places[place]]  # fmt: skip
+    assert found == []
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """The database and every log of the platform."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def _redis(port: int) -> dict[str, bytes]:
+    """Every key with its name and its value."""
+    with Redis(port=port) as redis:
+        read = {
+            b"string": redis.get,
+            b"list": lambda key: redis.lrange(key, 0, -1),
+            b"set": redis.smembers,
+            b"zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
+            b"hash": redis.hgetall,
+            b"stream": redis.xrange,
+        }
+        return {
+            key.decode(): key + repr(read[redis.type(key)](key)).encode()
+            for key in redis.scan_iter()
+        }
+
+
+def _processes(run_id: str) -> dict[str, bytes]:
+    """Command line and environment of every process but the strategy's own."""
+    own = f"SEQUENCE_RUN_ID={run_id}".encode()
+    return {
+        f"{process.pid} {process.command[:60]}": process.command.encode() + process.environ
+        for process in all_processes()
+        if own not in process.environ
+    }
+
+
+@pytest.mark.parametrize("name", ["release", "web", "runner", "scheduler", "flower"])
+def test_a_bad_environment_is_refused_with_all_problems(name: str, tmp_path: Path) -> None:
+    bad = {"DATABASE_URL": "nowhere", "REDIS_URL": "http://x", "LEASE_SECS": "soon", "PORT": "0"}
+    missing = {
+        "web": {"CREDENTIAL_PUBLIC_KEY", "API_KEY_HASH_KEY"},
+        "runner": {"CREDENTIAL_ENCRYPTION_KEY"},
+        "flower": {"FLOWER_BASIC_AUTH"},
+    }
+    if name == "flower":
+        del bad["DATABASE_URL"]  # it has none: the Procfile takes it away
+    done = subprocess.run(
+        procfile()[name],
+        shell=True,
+        cwd=ROOT,
+        env=clean_environ(tmp_path, **bad),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    told = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Traceback" not in told
+    for variable in {*bad, *missing.get(name, set())}:
+        assert f"- {variable} " in told, told
