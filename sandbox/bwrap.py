@@ -31,7 +31,7 @@ _ETC = {
     "/etc/resolv.conf": "",
 }
 _DEFAULT_ENV = {
-    "PATH": "/usr/bin",
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/workspace",
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",  # a workspace ends with its run
@@ -49,7 +49,7 @@ def arguments(
         *_namespaces(),
         *_environment(program),
         *_runtime(runtime),
-        *_etc(api, payload),
+        *_etc(api, runtime, payload),
         *_proc(),
         *_devices(program.limits),
         *_scratch(program.limits),
@@ -86,10 +86,12 @@ def _runtime(runtime: Runtime) -> Iterator[str]:
         yield from ("--symlink", target, inside)
 
 
-def _etc(api: ApiRelay | None, payload: Payload) -> Iterator[str]:
+def _etc(api: ApiRelay | None, runtime: Runtime, payload: Payload) -> Iterator[str]:
     # Plain files of the root tmpfs, which is read-only in the end: a bind mount each costs more.
+    # Upon a whole root, which is read-only from the start, nothing else is possible.
+    place = "--ro-bind-data" if runtime.whole else "--file"
     for path, text in {**_ETC, "/etc/hosts": _hosts(api)}.items():
-        yield from ("--perms", "0444", "--file", str(payload.add(text.encode())), path)
+        yield from ("--perms", "0444", place, str(payload.add(text.encode())), path)
 
 
 def _hosts(api: ApiRelay | None) -> str:

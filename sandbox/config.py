@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.IGNORECASE)
 API_ADDRESS = "198.18.0.1"
@@ -32,6 +33,8 @@ class HostConfig:
     `first_uid .. first_uid + slots - 1`, so two runners of one host want ranges that do not
     overlap. `ready_slots`: network namespaces kept ready. `start_timeout_s`: from the call of
     `spawn` to the program's first instruction. `kill_timeout_s`: until a killed tree must be gone.
+    `rootfs`: the root file system that programs see; None: the host's interpreter and standard
+    library.
     """
 
     name: str
@@ -41,6 +44,7 @@ class HostConfig:
     first_uid: int = 200_000
     start_timeout_s: float = 10.0
     kill_timeout_s: float = 10.0
+    rootfs: Path | None = None
 
     def __post_init__(self) -> None:
         check_name("runner", self.name)

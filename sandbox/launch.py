@@ -34,6 +34,7 @@ class Equipment:
     cgroup_version: str
     start_timeout_s: float
     kill_timeout_s: float
+    python_version: str = ""  # known after the trial run
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,8 @@ def _isolation(limits: Limits, equipment: Equipment, place: Place) -> dict[str, 
         "pids_max": limits.pids_max,
         "network": "platform API only" if equipment.api else "none",
         "seccomp": "deny list" if equipment.seccomp else "none",
+        "runtime": equipment.runtime.kind,
+        "python": equipment.python_version,
     }
 
 
