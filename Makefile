@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME_TOOLS := bwrap redis-server setpriv nsenter
 TEST_TOOLS := $(RUNTIME_TOOLS) /usr/lib/postgresql/15/bin/postgres
 
-.PHONY: help setup setup-test demo dev test lint types bench lock env-example clean
+.PHONY: help setup setup-test demo dev test test-v2 runtime lint types bench lock env-example clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,13 @@ lint: ## Style, by ruff
 types: ## Types, by mypy --strict
 	@$(BIN)/mypy
 
+runtime: setup ## Build a root file system for RUNTIME_ROOTFS in .build/runtime, as root
+	@deploy/runtime/build.sh .build/runtime
+	@$(BIN)/python deploy/runtime/trial.py .build/runtime
+
+test-v2: setup ## The sandbox's tests in a virtual machine with control groups v2, as root
+	@deploy/v2/test.sh $(BIN)/python .build/v2 $(TESTS)
+
 bench: setup ## Measure what the README promises
 	@deploy/isolated.sh $(BIN)/python -m benchmarks
 
@@ -46,4 +53,4 @@ env-example: ## Write .env.example anew from app/settings.py
 	@$(BIN)/python -m app.settings > .env.example
 
 clean: ## Remove what setup and tests made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

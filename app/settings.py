@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, cast
 
 from app import settings_parsers as parse
@@ -205,6 +206,12 @@ class Settings:
         parser=parse.integer(1000, 2_000_000_000),
         unit="user id",
         default="200000",
+    )
+    runtime_rootfs: Path | None = _variable(  # noqa: RUF009 - as every field; only the union differs
+        "RUNTIME_ROOTFS",
+        "A root file system with a Python for strategies (`make runtime`); empty: the host's own.",
+        parser=parse.optional_folder,
+        unit="absolute path of a folder",
     )
     sequence_api_url: str = _variable(
         "SEQUENCE_API_URL",

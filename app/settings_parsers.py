@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from sqlalchemy.engine import make_url
@@ -133,6 +134,15 @@ def runner_name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise InvalidValueError(f"must be small letters, digits, - and _, at most 40: {value!r}")
     return value
+
+
+def optional_folder(value: str) -> Path | None:
+    """An absolute path, or nothing. Whether it is there is for the process that needs it."""
+    if not value:
+        return None
+    if not value.startswith("/"):
+        raise InvalidValueError(f"must be an absolute path: {value!r}")
+    return Path(value)
 
 
 def names(value: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.config import API_ADDRESS, ApiRelay
@@ -29,7 +29,7 @@ _ETC = {
     "/etc/group": "sandbox:x:1000:\n",
 }
 _DEFAULT_ENV = {
-    "PATH": "/usr/bin",
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/workspace",
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",  # a workspace ends with its run
@@ -47,7 +47,7 @@ def arguments(
         *_namespaces(),
         *_environment(program),
         *_runtime(runtime),
-        *_etc(api, program.network.mode, payload),
+        *_etc(_names(api, program.network.mode), runtime, payload),
         *_proc(),
         *_devices(program.limits),
         *_scratch(program.limits),
@@ -84,10 +84,12 @@ def _runtime(runtime: Runtime) -> Iterator[str]:
         yield from ("--symlink", target, inside)
 
 
-def _etc(api: ApiRelay | None, network_mode: str, payload: Payload) -> Iterator[str]:
+def _etc(names: Mapping[str, str], runtime: Runtime, payload: Payload) -> Iterator[str]:
     # Plain files of the root tmpfs, which is read-only in the end: a bind mount each costs more.
-    for path, text in {**_ETC, "/etc/hosts": _hosts(api), **_names(network_mode)}.items():
-        yield from ("--perms", "0444", "--file", str(payload.add(text.encode())), path)
+    # Upon a whole root, which is read-only from the start, nothing else is possible.
+    place = "--ro-bind-data" if runtime.whole else "--file"
+    for path, text in {**_ETC, **names}.items():
+        yield from ("--perms", "0444", place, str(payload.add(text.encode())), path)
 
 
 def _hosts(api: ApiRelay | None) -> str:
@@ -97,10 +99,11 @@ def _hosts(api: ApiRelay | None) -> str:
     return "\n".join(entries) + "\n"
 
 
-def _names(network_mode: str) -> dict[str, str]:
+def _names(api: ApiRelay | None, network_mode: str) -> dict[str, str]:
     """Where no name would be answered, none is asked: looking one up fails at once."""
     by, server = ("files", "") if network_mode == "none" else ("files dns", API_ADDRESS)
     return {
+        "/etc/hosts": _hosts(api),
         "/etc/nsswitch.conf": f"passwd: files\ngroup: files\nhosts: {by}\n",
         "/etc/resolv.conf": f"nameserver {server}\n" if server else "",
     }

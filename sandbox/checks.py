@@ -10,9 +10,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from sandbox import runtime
 from sandbox.chain import Tools
 from sandbox.errors import Problem, SandboxUnavailableError
+from sandbox.rootfs import find_rootfs_runtime
+from sandbox.runtime import Runtime, find_system_runtime
 
 _BWRAP_AT_LEAST = (0, 8)
 _OPEN_FILES_AT_LEAST = 4096
@@ -20,14 +21,17 @@ _SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 _PACKAGES = {"bwrap": "bubblewrap", "nsenter": "util-linux"}
 
 
-def examine() -> tuple[Tools, runtime.Runtime]:
-    """The tools and the interpreter of this host. Raises `SandboxUnavailableError`."""
+def examine(rootfs: Path | None = None) -> tuple[Tools, Runtime]:
+    """The tools of this host and the interpreter: that of `rootfs`, else the host's.
+
+    Raises `SandboxUnavailableError`.
+    """
     problems = [*_tools(), *_user_namespaces(), *_open_files()]
-    found: runtime.Runtime | None = None
+    found: Runtime | None = None
     try:
-        found = runtime.find_system_runtime()
-    except FileNotFoundError as error:
-        problems.append(Problem(f"no usable system Python: {error}", "apt-get install python3"))
+        found = find_system_runtime() if rootfs is None else find_rootfs_runtime(rootfs)
+    except SandboxUnavailableError as error:
+        problems += error.problems
     if problems or found is None:
         raise SandboxUnavailableError(problems)
     return Tools(**{name: str(_which(name)) for name in _PACKAGES}), found

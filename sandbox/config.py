@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address
+from pathlib import Path
 
 from sandbox.network import ranges
 
@@ -43,6 +44,8 @@ class HostConfig:
     `extra_blocked`: closed whatever a policy says, for instance a public address that leads back
     to this host. Both are `a.b.c.d/n`. `resolvers`: DNS servers, none: those of /etc/resolv.conf.
     `connections`: most at once of one run, to the internet.
+    `rootfs`: the root file system that programs see; None: the host's interpreter and standard
+    library.
     """
 
     name: str
@@ -57,6 +60,7 @@ class HostConfig:
     extra_blocked: tuple[str, ...] = ()
     resolvers: tuple[str, ...] = ()
     connections: int = 256
+    rootfs: Path | None = None
 
     def __post_init__(self) -> None:
         check_name("runner", self.name)

@@ -9,9 +9,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
-from sandbox import cgroups, checks, seccomp
+from sandbox import cgroups, checks, seccomp, trial
 from sandbox.cgroups.warmth import Warmer
 from sandbox.config import HostConfig, check_name
 from sandbox.errors import (
@@ -58,6 +59,8 @@ class Host:
         self._lock_fd = _lock(tree, config.name)
         try:
             self.sweep()
+            if left := cgroups.clear_elsewhere(tree, _LOCK_TIMEOUT_S, config.kill_timeout_s):
+                logger.warning("sandboxes_swept", extra={"runs": left})
             self._network = NetworkPool(config, self._lock_fd, self._network_changed)
             self._warmer = Warmer(tree.idle_file(), lambda: self._network.netd_pid)
         except BaseException:
@@ -78,7 +81,7 @@ class Host:
         Raises `SandboxUnavailableError` with everything that is missing. A live runner of the same
         name is one such problem.
         """
-        tools, runtime = checks.examine()
+        tools, runtime = checks.examine(config.rootfs)
         if lacks := list(requirements.problems(config)):
             raise SandboxUnavailableError(lacks)
         tree = cgroups.detect(config.name)
@@ -233,19 +236,9 @@ class Host:
         self._unreserve(run_name, index)
 
     def _try_one(self) -> None:
-        """The proof of the checks: one program, all of the chain."""
-        try:
-            sandbox = self.spawn(Program(argv=["-c", "pass"]), "trial")
-            outcome = sandbox.finish()
-        except SandboxError as error:
-            what = f"a trial run failed: {error}"
-        else:
-            if outcome.exit_code == 0:
-                return
-            what = f"a trial run ended with exit code {outcome.exit_code}"
-        raise SandboxUnavailableError(
-            [Problem(what, "the message names the step; in a container it needs --privileged")]
-        )
+        """One run before the first that counts; from it comes the version of the interpreter."""
+        version = trial.python_version(self.spawn, self._config.start_timeout_s)
+        self._equipment = replace(self._equipment, python_version=version)
 
 
 def _lock(tree: cgroups.Tree, name: str) -> int:

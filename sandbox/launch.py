@@ -35,6 +35,7 @@ class Equipment:
     cgroup_version: str
     start_timeout_s: float
     kill_timeout_s: float
+    python_version: str = ""  # known after the trial run
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,8 @@ def _isolation(limits: Limits, equipment: Equipment, place: Place) -> dict[str, 
         "pids_max": limits.pids_max,
         "network": dict(place.network),
         "seccomp": "deny list" if equipment.seccomp else "none",
+        "runtime": equipment.runtime.kind,
+        "python": equipment.python_version,
     }
 
 

@@ -1,13 +1,19 @@
-"""Which interpreter a program gets, and what of the host's file system that needs."""
+"""Which interpreter a program gets, and what of the host's file system that needs.
+
+Either way a program sees one Python. With the host's it is the bare standard library, whatever else
+the host has installed. A root file system is seen whole, its site-packages too: who configures it
+decides what is in it.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+
+from sandbox.errors import Problem, SandboxUnavailableError
 
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 _VERSIONED = re.compile(r"python(3\.\d+)")
@@ -23,17 +29,30 @@ _DATA = (
 class Runtime:
     """Read-only pieces of the host and the interpreter's path inside.
 
-    `binds` are (host path, inside path), `symlinks` (target, inside path).
+    `kind`: `host` or `rootfs`. `binds` are (host path, inside path), `symlinks` (target, inside
+    path). `whole`: the binds bring a complete, read-only root, in which a file of ours can only
+    lie upon one that is there.
     """
 
+    kind: str
     python: str
     binds: tuple[tuple[str, str], ...]
-    symlinks: tuple[tuple[str, str], ...]
+    symlinks: tuple[tuple[str, str], ...] = ()
+    whole: bool = False
 
 
 def find_system_runtime() -> Runtime:
     """Debian's or Ubuntu's own interpreter, its standard library, shared libraries, time zones and
-    CA certificates; no site-packages. Raises FileNotFoundError that names what is missing."""
+    CA certificates; no site-packages. Raises `SandboxUnavailableError` that names what is missing.
+    """
+    try:
+        return _system_runtime()
+    except FileNotFoundError as error:
+        what = f"no usable system Python: {error}"
+        raise SandboxUnavailableError([Problem(what, "apt-get install python3")]) from error
+
+
+def _system_runtime() -> Runtime:
     interpreter = _SYSTEM_PYTHON.resolve(strict=True)
     match = _VERSIONED.fullmatch(interpreter.name)
     if match is None:
@@ -46,6 +65,7 @@ def find_system_runtime() -> Runtime:
     binds = [str(path) for path in (interpreter, library, shared)]
     binds += [path for path in _DATA if Path(path).is_dir() and any(Path(path).iterdir())]
     return Runtime(
+        kind="host",
         python=str(_SYSTEM_PYTHON),
         binds=tuple((path, path) for path in binds),
         symlinks=(
@@ -56,14 +76,6 @@ def find_system_runtime() -> Runtime:
             *_loaders(),
         ),
     )
-
-
-def system_version() -> str:
-    """What `python3 --version` prints. Raises OSError or CalledProcessError."""
-    run = subprocess.run(
-        [_SYSTEM_PYTHON, "--version"], env={}, capture_output=True, check=True, text=True
-    )
-    return run.stdout.strip()
 
 
 def _multiarch() -> str:

@@ -72,6 +72,7 @@ def assemble(settings: Settings) -> Assembly:
             api=relay,
             slots=settings.runner_max_strategies + _SPARE_SLOTS,
             first_uid=settings.runner_first_uid,
+            rootfs=settings.runtime_rootfs,
         )
     )
     try:

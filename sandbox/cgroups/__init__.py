@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from sandbox.cgroups import mounts, v1, v2
+from sandbox.cgroups.elsewhere import clear_elsewhere
 from sandbox.cgroups.groups import RunGroup, Tree, clear, empty, sweep
 from sandbox.errors import Problem, SandboxUnavailableError
 
-__all__ = ["RunGroup", "Tree", "clear", "detect", "empty", "sweep"]
+__all__ = ["RunGroup", "Tree", "clear", "clear_elsewhere", "detect", "empty", "sweep"]
 
 _REMEDY = (
     "run on a host whose control groups are visible: in a container mount them"

@@ -69,6 +69,10 @@ class Tree(Protocol):
     def leftovers(self) -> list[RunGroup]:
         """The groups below the runner's, whoever made them."""
 
+    def elsewhere(self) -> list[Path]:
+        """Groups of runners of the same name and user in other parts of the hierarchy: a runner
+        that systemd starts in a new scope each time has another parent each time."""
+
     def remove(self) -> None:
         """Remove the runner's own group if nothing is below it."""
 

@@ -131,6 +131,9 @@ class TreeV1:
         }
         return [self.group(name) for name in sorted(names)]
 
+    def elsewhere(self) -> list[Path]:
+        return []  # nothing makes a new parent in the pids hierarchy for each start
+
     def remove(self) -> None:
         for directory in dict.fromkeys(self._at.values()):
             with contextlib.suppress(OSError):  # an administrator made it for us: it stays

@@ -150,6 +150,25 @@ class TreeV2:
     def leftovers(self) -> list[groups.RunGroup]:
         return [RunGroupV2(directory) for directory in groups.subdirectories(self._at)]
 
+    def elsewhere(self) -> list[Path]:
+        top = self._parent
+        while (top.parent / "cgroup.procs").exists():
+            top = top.parent
+        # Groups of others come and go meanwhile; os.walk takes that as it is.
+        same_name = [
+            Path(parent, self._at.name)
+            for parent, names, _ in os.walk(top)
+            if self._at.name in names
+        ]
+        return [at for at in same_name if at != self._at and _is_own(at)]
+
     def remove(self) -> None:
         with contextlib.suppress(OSError):
             groups.remove_directory(self._at)
+
+
+def _is_own(directory: Path) -> bool:
+    try:
+        return directory.stat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return False

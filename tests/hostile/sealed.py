@@ -153,11 +153,19 @@ def group_directories(runner: str) -> list[Path]:
 
 
 def processes_of_uids(first: int, last: int) -> list[int]:
-    """Host processes whose uid lies in the range, but those that only wait to be reaped."""
+    """Host processes whose uid lies in the range, but those that only wait to be reaped.
+
+    A runner that is not root has no uids to give: then all that run sandboxed with its own.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if entry.name.isdigit() and first <= entry.stat().st_uid <= last:
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                found += [] if state == "Z" else [int(entry.name)]
+            if not entry.name.isdigit():
+                continue
+            lines = (entry / "status").read_text().splitlines()
+            status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+            uid = int(status["Uid"].split()[0])
+            sandboxed = len(status["NSpid"].split()) > 1
+            its = first <= uid <= last if os.geteuid() == 0 else sandboxed and uid == os.geteuid()
+            found += [int(entry.name)] if its and not status["State"].startswith("Z") else []
     return found

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import socket
+import struct
+import termios
 import threading
 import time
 from pathlib import Path
@@ -13,6 +16,7 @@ from pathlib import Path
 from sealed import HOSTILE_UID, Box, processes_of_uids, wait_until
 
 MIB = 1 << 20
+PIPE_BYTES = 1 << 16
 
 
 def test_fork_bomb_in_daemons(box: Box) -> None:
@@ -152,8 +156,14 @@ def test_addresses_that_must_not_answer(box: Box) -> None:
     """Services of the host, by every name a program may think of for it."""
     with socket.create_server(("0.0.0.0", 0)) as server:
         port = server.getsockname()[1]
-        own = socket.gethostbyname(socket.gethostname())
-        addresses = ["127.0.0.1", own, "0.0.0.0", "169.254.169.254", "10.0.2.2", "192.168.0.1"]
+        addresses = [
+            "127.0.0.1",
+            _own_address(),
+            "0.0.0.0",
+            "169.254.169.254",
+            "10.0.2.2",
+            "192.168.0.1",
+        ]
         result = box.run(
             f"""
             import json, socket
@@ -180,6 +190,16 @@ def test_addresses_that_must_not_answer(box: Box) -> None:
             arrived = False
     assert not arrived
     assert set(result.seen.values()) <= {errno.ECONNREFUSED, errno.EHOSTUNREACH}
+
+
+def _own_address() -> str:
+    """The one that the host would show to the outside, if it has an outside."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def test_raw_packet_and_foreign_sockets(box: Box) -> None:
@@ -264,6 +284,7 @@ def test_a_flood_of_output_waits_for_its_reader(box: Box) -> None:
     """Nobody reads: the program is held back by the pipe, the runner's memory stays as it is."""
     before = _resident_bytes()
     live = box.start("import os\nwhile True:\n    os.write(1, bytes(65536))\n")
+    wait_until(lambda: _waiting_bytes(live.sandbox.stdout_fd) >= PIPE_BYTES, "its pipe is full")
     usage_s = [live.sandbox.usage().cpu_s]
     waiter = threading.Event()
     waiter.wait(0.3)
@@ -272,6 +293,11 @@ def test_a_flood_of_output_waits_for_its_reader(box: Box) -> None:
     live.finish()
     assert usage_s[1] - usage_s[0] < 0.2
     assert _resident_bytes() - before < 32 * MIB
+
+
+def _waiting_bytes(fd: int) -> int:
+    (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    return int(count)
 
 
 def _resident_bytes() -> int:

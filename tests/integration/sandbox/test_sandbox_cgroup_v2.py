@@ -1,7 +1,11 @@
-"""Killing and removing on a real cgroup2 mount, with or without controllers in it."""
+"""Killing and removing on a real cgroup2 mount, with or without controllers in it.
+
+On a host with v2 alone (`make test-v2`) all other tests of the sandbox are tests of v2 as well.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cgroups import clear, empty, mounts, sweep, v2
+from sandbox import SandboxUnavailableError
+from sandbox.cgroups import clear, clear_elsewhere, detect, empty, mounts, sweep, v2
 
 BOMB = """
 import os, signal
@@ -78,3 +83,43 @@ def test_sweep_keeps_what_runs(tree: v2.TreeV2) -> None:
     assert kept.poll() is None
     assert sweep(tree, 5) == ["kept"]
     assert kept.wait(timeout=5) == -signal.SIGKILL
+
+
+@pytest.fixture
+def other_parent(tree: v2.TreeV2) -> Iterator[Path]:
+    """Where a predecessor ran that systemd had started in another scope."""
+    parent = tree.lock_directory().parent / f"sequence-scope-{os.getpid()}"
+    parent.mkdir()
+    yield parent
+    parent.rmdir()
+
+
+def test_left_overs_in_another_scope_are_cleared(tree: v2.TreeV2, other_parent: Path) -> None:
+    at = other_parent / tree.lock_directory().name
+    at.mkdir()
+    left = start_in(v2.RunGroupV2(at / "left"), at / "left")
+    assert tree.elsewhere() == [at]
+    assert clear_elsewhere(tree, 1, 5) == ["left"]
+    assert left.wait(timeout=5) == -signal.SIGKILL
+    assert not at.exists()
+    assert tree.elsewhere() == []
+
+
+def test_a_live_runner_in_another_scope_keeps_its_name(tree: v2.TreeV2, other_parent: Path) -> None:
+    at = other_parent / tree.lock_directory().name
+    at.mkdir()
+    lives = start_in(v2.RunGroupV2(at / "lives"), at / "lives")
+    lock_fd = os.open(at, os.O_RDONLY)
+    fcntl.flock(lock_fd, fcntl.LOCK_EX)
+    with pytest.raises(SandboxUnavailableError, match=f"alive on this host, in {other_parent}"):
+        clear_elsewhere(tree, 0.1, 5)
+    assert lives.poll() is None
+    os.close(lock_fd)
+    assert clear_elsewhere(tree, 0.1, 5) == ["lives"]
+    lives.wait()
+
+
+def test_the_version_in_use_is_that_of_the_memory_controller() -> None:
+    at_top = Path("/sys/fs/cgroup/cgroup.controllers")
+    unified = at_top.exists() and "memory" in at_top.read_text().split()
+    assert detect("any").version == ("v2" if unified else "v1")

@@ -1,4 +1,7 @@
-"""A runner that is not root: what it needs is named, and with it the whole chain works."""
+"""A runner that is not root: what it needs is named, and with it the whole chain works.
+
+Root starts it here; all of the other tests of the sandbox may be run by an ordinary user as well.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sealed import group_directories
 
 import sandbox
-from sandbox.cgroups import mounts, v1
+from sandbox.cgroups import groups, mounts, v1, v2
 
 UID = 412_345
 RUNNER = """
@@ -58,45 +62,80 @@ def package() -> Iterator[Path]:
 
 
 @pytest.fixture
-def delegated() -> Iterator[str]:
-    """The directories of the remedy, made as it says."""
-    name = f"ordinary-{os.getpid()}"
-    found = mounts.find_own().v1
-    directories = {found[controller] / f"sequence-{name}" for controller in v1.CONTROLLERS}
+def name() -> str:
+    return f"ordinary-{os.getpid()}"
+
+
+@pytest.fixture
+def delegated(name: str) -> Iterator[Path | None]:
+    """What the remedy says, done. Answers with the group to start the runner in, None: any."""
+    found = mounts.find_own()
+    made = delegated_v1(name, found.v1) if "memory" in found.v1 else delegated_v2(name, found.v2)
+    with made as group:
+        yield group
+        assert group_directories(name) == []
+
+
+@contextmanager
+def delegated_v1(name: str, own: Mapping[str, Path]) -> Iterator[None]:
+    """As an administrator makes them: the runner's directories, chowned."""
+    directories = {own[controller] / f"sequence-{name}" for controller in v1.CONTROLLERS}
     for directory in directories:
         directory.mkdir()
-        for path in (directory, *directory.iterdir()):
-            os.chown(path, UID, UID)
-    yield name
-    assert group_directories(name) == []
+        hand_over(directory)
+    yield
     for directory in directories:
         directory.rmdir()
 
 
-def run_as_user(name: str, package: Path) -> subprocess.CompletedProcess[str]:
+@contextmanager
+def delegated_v2(name: str, own: Path | None) -> Iterator[Path]:
+    """As systemd makes it for `Delegate=yes`: a user.s group that may pass controllers on."""
+    assert own is not None
+    tree = v2.TreeV2(f"above-{name}", own)
+    assert tree.prepare() == []
+    group = tree.lock_directory() / "delegated"
+    group.mkdir()
+    hand_over(group)
+    yield group
+    assert [directory.name for directory in groups.subdirectories(group)] == [v2.LEAF]
+    for directory in (group / v2.LEAF, group, tree.lock_directory()):
+        directory.rmdir()
+
+
+def hand_over(directory: Path) -> None:
+    for path in (directory, *directory.iterdir()):
+        os.chown(path, UID, UID)
+
+
+def run_as_user(
+    name: str, package: Path, group: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    join = "" if group is None else f"echo $$ >{group}/cgroup.procs && "
+    drop = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
+    runner = ["/usr/bin/python3", "-c", RUNNER, name, str(package)]
     return subprocess.run(
-        ["/usr/bin/python3", "-c", RUNNER, name, str(package)],
-        user=UID,
-        group=UID,
-        extra_groups=[],
+        ["/bin/sh", "-c", f'{join}exec "$@"', "sh", *drop, *runner],
         cwd="/",
         env={},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )
 
 
 def test_without_delegation_nothing_runs(package: Path) -> None:
     run = run_as_user("undelegated", package)
+    is_v1 = "memory" in mounts.find_own().v1
+    complaint = "may not make control groups (v1)" if is_v1 else "cannot use control groups (v2)"
     assert run.returncode == 1
-    assert f"uid {UID} may not make control groups (v1)" in run.stderr
-    assert f"chown -R {UID}" in run.stderr
+    assert f"uid {UID} {complaint}" in run.stderr
+    assert (f"chown -R {UID}" if is_v1 else "Delegate=yes") in run.stderr
 
 
-def test_with_delegation_all_of_it_works(delegated: str, package: Path) -> None:
-    run = run_as_user(delegated, package)
+def test_with_delegation_all_of_it_works(name: str, delegated: Path | None, package: Path) -> None:
+    run = run_as_user(name, package, delegated)
     assert run.returncode == 0, run.stderr
     unreachable, relayed, inside, *_, outcome = run.stdout.strip().split("\n")
     assert (unreachable, relayed) == (str(errno.ECONNREFUSED), "relayed")

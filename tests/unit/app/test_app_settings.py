@@ -88,6 +88,7 @@ def test_all_problems_are_reported_together() -> None:
         ("SEQUENCE_API_URL", "http://host:port", "http(s)://HOST"),
         ("SEQUENCE_API_URL", "http://host/?a=b", "http(s)://HOST"),
         ("SEQUENCE_API_URL", "http://[half", "http(s)://HOST"),
+        ("RUNTIME_ROOTFS", "runtime", "absolute path"),
         ("API_KEY_HASH_KEY", "kurz", "32 bytes"),
         ("API_KEY_HASH_KEY", "not base64!", "base64"),
         ("CREDENTIAL_ENCRYPTION_KEY", ",", "32 bytes"),

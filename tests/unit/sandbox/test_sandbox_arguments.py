@@ -23,7 +23,7 @@ from sandbox import (
 from sandbox.payload import Payload
 from sandbox.runtime import Runtime
 
-RUNTIME = Runtime("/usr/bin/python3", (("/host/lib", "/usr/lib"),), (("python3.11", "/x"),))
+RUNTIME = Runtime("host", "/usr/bin/python3", (("/host/lib", "/usr/lib"),), (("python3.11", "/x"),))
 TOOLS = chain.Tools(nsenter="/usr/bin/nsenter", bwrap="/usr/bin/bwrap")
 
 

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Inside the virtual machine: the sandbox's tests as root, then as an ordinary user, each in a
+# delegated subtree as systemd makes them. The sum of both comes back over the second serial line.
+set -u
+
+tests="tests/integration/sandbox tests/hostile"
+# It starts ordinary users itself, which root alone can.
+roots_own=tests/integration/sandbox/test_sandbox_ordinary_user.py
+chosen=$(cat /project/chosen)
+
+run_as() {
+    user=$1
+    shift
+    echo "== as $user on $(uname -r), $(stat -f -c %T /sys/fs/cgroup)"
+    # shellcheck disable=SC2086 # lists of words on purpose
+    systemd-run --quiet --wait --pipe --collect --unit="sequence-tests-$user" \
+        -p User="$user" -p Delegate=yes -p WorkingDirectory=/project -p LimitNOFILE=65536 \
+        -E PYTHONPATH=/project/packages -E HOME=/tmp -E COLUMNS=100 \
+        python3 -B -m pytest -p no:cacheprovider --color=no --durations=5 "$@" $chosen </dev/null
+}
+
+# shellcheck disable=SC2086
+run_as root tests/unit/sandbox $tests
+as_root=$?
+# shellcheck disable=SC2086
+run_as trader $tests --ignore=$roots_own
+as_user=$?
+echo "== exit status as root $as_root, as an ordinary user $as_user"
+[ "$as_root" -eq 0 ] && [ "$as_user" -eq 0 ] && echo passed >/dev/ttyS1

@@ -1,0 +1,71 @@
+"""The second disk of `make test-v2`: the sandbox, its tests, and pytest as it is installed here.
+
+`stage.py FOLDER [PYTEST_ARGUMENT ...]` fills FOLDER. Run it with the Python of the project's .venv.
+"""
+
+import shutil
+import sys
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = (
+    "pyproject.toml",
+    "sandbox",
+    "deploy/v2",
+    "tests/unit/sandbox",
+    "tests/integration/sandbox",
+    "tests/hostile",
+)
+TEST_TOOLS = ("pytest", "hypothesis")
+
+
+def copy_project(folder: Path) -> None:
+    for part in PARTS:
+        source, target = ROOT / part, folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+
+
+def with_dependencies(names: tuple[str, ...]) -> dict[str, Distribution]:
+    """The installed distributions of these names and of all that they need."""
+    found: dict[str, Distribution] = {}
+    wanted = list(names)
+    while wanted:
+        name = wanted.pop()
+        if name in found:
+            continue
+        found[name] = distribution(name)
+        for line in found[name].requires or ():
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                wanted.append(requirement.name)
+    return found
+
+
+def copy_packages(folder: Path) -> None:
+    for found in with_dependencies(TEST_TOOLS).values():
+        for file in found.files or ():
+            source = Path(str(found.locate_file(file)))
+            # Scripts lie outside, and byte code is the other interpreter's to make.
+            if ".." not in file.parts and source.suffix != ".pyc":
+                target = folder / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+
+
+def main(folder: Path, pytest_arguments: list[str]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    copy_project(folder)
+    copy_packages(folder / "packages")
+    (folder / "chosen").write_text(" ".join(pytest_arguments), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
