@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sandbox import cgroups
 from sandbox.errors import SandboxError
 from sandbox.outcome import Outcome, Usage, outcome_of
+from sandbox.scratch import Scratch
 from sandbox.status import Started, StatusPipe, wait_readable
 
 
@@ -31,6 +32,7 @@ class Parts:
     stderr_fd: int
     exit_fd: int
     started: Started | None
+    scratch: Scratch
     cpu_millis: int
     isolation: Mapping[str, object]
     kill_timeout_s: float
@@ -54,6 +56,7 @@ class Sandbox:
         self._started = parts.started
         self._killed = False
         self._final: Usage | None = None
+        self._full: tuple[str, ...] = ()
         self._outcome: Outcome | None = None
         self._lock = threading.RLock()
 
@@ -107,12 +110,14 @@ class Sandbox:
         if self._final is None:
             cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
             final = self.usage()
+            self._full = self._parts.scratch.full()
+            self._parts.scratch.close()
             cgroups.clear(self._parts.group, self._parts.kill_timeout_s)
             self._parts.status.read()
             self._final = final
             self._close()
             self._parts.release()
-        return outcome_of(self._exit_code(self._final), self._final)
+        return outcome_of(self._exit_code(self._final), self._final, self._full)
 
     def _exit_code(self, final: Usage) -> int:
         reported = self._parts.status.exit_code
