@@ -78,9 +78,27 @@ def test_forbidden_and_absent(verdict) -> None:  # type: ignore[no-untyped-def]
 
 def test_every_listed_name_has_a_number() -> None:
     known = MACHINES["x86_64"].numbers
-    listed = f"{seccomp._ABSENT} {seccomp._FORBIDDEN}".split()
+    listed = " ".join(names for names, _ in seccomp._CALLS).split()
     assert [name for name in listed if name not in known] == []
     assert len(set(listed)) == len(listed)
+
+
+def test_what_would_touch_the_whole_host(verdict) -> None:  # type: ignore[no-untyped-def]
+    for name in ("io_setup", "io_submit", "inotify_init1"):
+        assert verdict(name) == bpf.ENOSYS
+    for name in ("sync", "syncfs"):
+        assert verdict(name) == bpf.refuse(0)
+    assert verdict("fcntl", 3, 1026) == bpf.EPERM  # F_NOTIFY
+    assert verdict("fcntl", 3, 1030) == bpf.ALLOW  # F_DUPFD_CLOEXEC
+
+
+def test_huge_pages(verdict) -> None:  # type: ignore[no-untyped-def]
+    assert verdict("mmap", 0, 4096, 3, 0x22) == bpf.ALLOW
+    assert verdict("mmap", 0, 4096, 3, 0x40022) == bpf.EPERM
+    assert verdict("memfd_create", 0, 1) == bpf.ALLOW
+    assert verdict("memfd_create", 0, 4) == bpf.EPERM
+    assert verdict("shmget", 0, 4096, 0o1600) == bpf.ALLOW
+    assert verdict("shmget", 0, 4096, 0o5600) == bpf.EPERM
 
 
 def test_clone_may_not_make_namespaces(verdict) -> None:  # type: ignore[no-untyped-def]
