@@ -11,7 +11,6 @@ from pathlib import Path
 from ordinary import ORDINARY_UID
 from sealed import HOSTILE_UID
 
-LAST_UID = HOSTILE_UID + 999
 _SETTINGS = (
     "kernel/core_pattern kernel/hostname kernel/domainname kernel/modprobe kernel/sysrq"
     " kernel/randomize_va_space kernel/pid_max kernel/shmmax kernel/msgmax kernel/sem"
@@ -68,7 +67,7 @@ def hostile_processes() -> set[int]:
 
 
 def _is_hostile(uid: int) -> bool:
-    return HOSTILE_UID <= uid <= LAST_UID or uid == ORDINARY_UID
+    return HOSTILE_UID <= uid <= ORDINARY_UID
 
 
 def _mounts() -> frozenset[str]:

@@ -20,12 +20,12 @@ from typing import Any, Protocol
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[2])
 
-from sealed import Box, Result
+from sealed import HOSTILE_UID, Box, Result
 
 from sandbox import ApiRelay, Host, HostConfig, Outcome, Usage
 from sandbox.cgroups import mounts, v1
 
-ORDINARY_UID = 413_000
+ORDINARY_UID = HOSTILE_UID + 99
 
 
 class AnyBox(Protocol):
@@ -86,6 +86,8 @@ def _process(name: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
         **pipes,
     ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == '"ready"\n', "the ordinary user's runner did not start"
         yield process
         assert process.stdin is not None
         process.stdin.close()
@@ -111,11 +113,16 @@ def serve(name: str) -> None:
     """Be the runner until stdin ends."""
     host = Host.open(HostConfig(name=name, api=ApiRelay("127.0.0.1", 9), slots=4, ready_slots=2))
     box = Box(host)
+    _answer("ready")
     for line in sys.stdin:
         result = box.run(**json.loads(line))
-        sys.stdout.write(json.dumps(dataclasses.asdict(result)) + "\n")
-        sys.stdout.flush()
+        _answer(dataclasses.asdict(result))
     host.close()
+
+
+def _answer(value: object) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
