@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import Host, Limits, Outcome, Program, Sandbox, SandboxError, WorkspaceFile
+from sandbox.cgroups import mounts
 
 DEADLINE_S = 20.0
 # The first uid of the hostile programs, of a hundred that no other test run on this host uses.
@@ -134,10 +135,13 @@ def wait_until(met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_
 
 def group_directories(runner: str) -> list[Path]:
     """The control groups of runs of `runner`, in every hierarchy that is mounted."""
+    found = mounts.find_own()
+    ours = {*found.v1.values(), *([found.v2, found.v2.parent] if found.v2 else [])}
     return [
         directory
-        for own in Path("/sys/fs/cgroup").glob(f"**/sequence-{runner}")
-        for directory in own.iterdir()
+        for own in ours
+        if (own / f"sequence-{runner}").is_dir()
+        for directory in (own / f"sequence-{runner}").iterdir()
         if directory.is_dir()
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -97,14 +98,10 @@ while True:
 """,
     )
     live.read_until(lambda: "\n" in live.stdout)
-    assert not {0} & set(live_seen := live_json(live.stdout)), live_seen
+    assert 0 not in json.loads(live.stdout)
     live.sandbox.kill()
     assert live.finish().outcome.full == ()
     assert [entry.name for entry in probe.parent.iterdir()] == ["probe"]
-
-
-def live_json(text: str) -> list[int]:
-    return [int(word) for word in text.strip(" []\n").split(",")]
 
 
 def test_judge0_2024_28185_a_link_where_the_host_will_write(box: Box, probe: Path) -> None:
@@ -335,7 +332,7 @@ say([syscall(304, mount, handle, 0), syscall(303, -100, b"/", size, ctypes.byref
     assert result.seen == [errno.EPERM, errno.EPERM]
 
 
-def test_leaky_vessels_the_runtime_is_replaced_for_those_who_come_after(any_box: AnyBox) -> None:
+def test_the_runtime_is_poisoned_for_those_who_come_after(any_box: AnyBox) -> None:
     attempt(
         any_box,
         """
