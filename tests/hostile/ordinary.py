@@ -48,6 +48,7 @@ class OrdinaryBox:
         line = self._process.stdout.readline()
         assert line, "the ordinary user's runner ended"
         answer = json.loads(line)
+        assert "failed" not in answer, answer["failed"]
         outcome = answer["outcome"]
         usage = Usage(**outcome.pop("usage"))
         full = tuple(outcome.pop("full"))
@@ -115,8 +116,10 @@ def serve(name: str) -> None:
     box = Box(host)
     _answer("ready")
     for line in sys.stdin:
-        result = box.run(**json.loads(line))
-        _answer(dataclasses.asdict(result))
+        try:
+            _answer(dataclasses.asdict(box.run(**json.loads(line))))
+        except AssertionError as error:
+            _answer({"failed": str(error)})
     host.close()
 
 
