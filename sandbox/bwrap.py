@@ -114,6 +114,8 @@ def _proc() -> Iterator[str]:
     for name in _HIDDEN:
         if Path("/proc", name).exists():
             yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
+    if Path("/proc/pressure").exists():  # any user may write alarms of its own into these
+        yield from ("--ro-bind", "/proc/pressure", "/proc/pressure")
 
 
 def _devices(limits: Limits) -> Iterator[str]:

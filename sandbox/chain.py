@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHIM_FAILED = 125
+# Of a host that runs out of memory the kernel takes a program before it takes the platform. Where
+# it fails the value is higher already.
 _SHIM = f"""
+echo 500 2>/dev/null >/proc/self/oom_score_adj
 ulimit -n "$1" || exit {SHIM_FAILED}
 shift
 while [ "$1" != -- ]; do

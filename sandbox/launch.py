@@ -17,6 +17,7 @@ from sandbox.payload import Payload
 from sandbox.program import Limits, Program
 from sandbox.running import Parts, Sandbox
 from sandbox.runtime import Runtime
+from sandbox.scratch import Scratch, open_scratch
 from sandbox.status import Started, StatusPipe, open_started, wait_readable
 
 _POLL_S = 0.001
@@ -97,6 +98,9 @@ def launch(run_name: str, program: Program, equipment: Equipment, place: Place) 
         if started is None and status.exit_code is None and not place.group.usage().oom_kills:
             raise SandboxError(f"the sandbox could not be set up: {_last_words(stderr_fd)}")
         limits = program.limits
+        scratch = _open_scratch(status, started)
+        undo.callback(scratch.close)
+        inodes_limited = scratch.limit_inodes(limits.inodes_max)
         place.group.limit_cpu(max(limits.start_cpu_millis, limits.cpu_millis))
         undo.pop_all()
     return Sandbox(
@@ -109,8 +113,12 @@ def launch(run_name: str, program: Program, equipment: Equipment, place: Place) 
             stderr_fd=stderr_fd,
             exit_fd=exit_fd,
             started=started,
+            scratch=scratch,
             cpu_millis=limits.cpu_millis,
-            isolation=_isolation(limits, equipment, place),
+            isolation={
+                **_isolation(limits, equipment, place),
+                "inodes_max": limits.inodes_max if inodes_limited else None,
+            },
             kill_timeout_s=equipment.kill_timeout_s,
             refusals=place.refusals,
             release=place.release,
@@ -166,6 +174,18 @@ def _await_start(status: StatusPipe, exit_fd: int, timeout_s: float) -> Started 
             )
     status.read()
     return None
+
+
+def _open_scratch(status: StatusPipe, started: Started | None) -> Scratch:
+    """Empty for a program that is gone: its file systems went with it."""
+    if started is None or status.child_pid is None:
+        return Scratch({})
+    scratch = open_scratch(status.child_pid)
+    if scratch is None:
+        return Scratch({})
+    if wait_readable(started.pid_one_fd, 0):  # else its id may be another process's by now
+        scratch.close()
+    return scratch
 
 
 def _abandon(

@@ -26,17 +26,25 @@ class Outcome:
     `exit_code` is 0..255. `signal` is set when that code is 128 + a signal's number: the reaper
     inside the sandbox reports a death by signal so, and a program that calls `sys.exit(143)`
     itself looks the same. `oom` needs both: death by SIGKILL and a counted kill by the kernel.
+    `full` names the file systems (`/workspace`, `/tmp`, `/dev/shm`) that had no free block or inode
+    left when the program was gone; a program that removed its files while it failed shows nothing.
     """
 
     exit_code: int
     signal: int | None
     oom: bool
     usage: Usage
+    full: tuple[str, ...] = ()
+
+    @property
+    def workspace_full(self) -> bool:
+        """Whether the program could not have written another file to its workspace."""
+        return "/workspace" in self.full
 
 
-def outcome_of(exit_code: int, usage: Usage) -> Outcome:
+def outcome_of(exit_code: int, usage: Usage, full: tuple[str, ...] = ()) -> Outcome:
     """Decide from the exit code (0..255, 128 + n for signal n) and the final counters."""
     number = exit_code - 128
     died_by = number if number in set(signal.Signals) else None
     oom = died_by == signal.SIGKILL and usage.oom_kills > 0
-    return Outcome(exit_code=exit_code, signal=died_by, oom=oom, usage=usage)
+    return Outcome(exit_code=exit_code, signal=died_by, oom=oom, usage=usage, full=full)

@@ -23,7 +23,8 @@ class Limits:
     `cpu_millis` are thousandths of one core. If `start_cpu_millis` is more, that is in force until
     `Sandbox.end_start`: imports are most of a program's first second, and a quarter of a core makes
     them four times as long. The three file systems live in memory: what the program writes to them
-    counts against `memory_bytes` as well.
+    counts against `memory_bytes` as well. `inodes_max` files fit into each
+    of them under a root runner; under another one only their memory bounds their number.
     """
 
     cpu_millis: int = 250
@@ -34,6 +35,7 @@ class Limits:
     workspace_bytes: int = 256 * MIB
     tmp_bytes: int = 64 * MIB
     shm_bytes: int = 64 * MIB
+    inodes_max: int = 65_536
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def _limits(limits: Limits) -> Iterator[str]:
         "workspace_bytes": _PAGE_BYTES,
         "tmp_bytes": _PAGE_BYTES,
         "shm_bytes": _PAGE_BYTES,
+        "inodes_max": 8192,  # what bubblewrap itself may have to make of a workspace
     }
     for name, least in floors.items():
         if getattr(limits, name) < least:

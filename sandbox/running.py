@@ -14,6 +14,7 @@ from sandbox import cgroups
 from sandbox.errors import SandboxError
 from sandbox.network.refusals import Refusal
 from sandbox.outcome import Outcome, Usage, outcome_of
+from sandbox.scratch import Scratch
 from sandbox.status import Started, StatusPipe, wait_readable
 
 
@@ -32,6 +33,7 @@ class Parts:
     stderr_fd: int
     exit_fd: int
     started: Started | None
+    scratch: Scratch
     cpu_millis: int
     isolation: Mapping[str, object]
     kill_timeout_s: float
@@ -57,6 +59,7 @@ class Sandbox:
         self._killed = False
         self._final: Usage | None = None
         self._last_refusals: list[Refusal] = []
+        self._full: tuple[str, ...] = ()
         self._outcome: Outcome | None = None
         self._lock = threading.RLock()
 
@@ -119,6 +122,8 @@ class Sandbox:
         if self._final is None:
             cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
             final = self.usage()
+            self._full = self._parts.scratch.full()
+            self._parts.scratch.close()
             cgroups.clear(self._parts.group, self._parts.kill_timeout_s)
             self._parts.status.read()
             with contextlib.suppress(SandboxError):  # not worth the outcome
@@ -126,7 +131,7 @@ class Sandbox:
             self._final = final
             self._close()
             self._parts.release()
-        return outcome_of(self._exit_code(self._final), self._final)
+        return outcome_of(self._exit_code(self._final), self._final, self._full)
 
     def _exit_code(self, final: Usage) -> int:
         reported = self._parts.status.exit_code

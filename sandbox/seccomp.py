@@ -16,11 +16,17 @@ from sandbox import bpf
 from sandbox.errors import Problem, SandboxUnavailableError
 from sandbox.syscalls import HIGHEST_KNOWN, MACHINES, Machine
 
-# libc asks for these first and falls back when they do not exist.
+# Callers ask for these first and fall back when they do not exist.
 _ABSENT = (
     "clone3 io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig"
     " fsmount fspick mount_setattr memfd_secret"
+    # Of these contexts one program could take all that the host has.
+    " io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents"
+    # A watch on the shared runtime tells what neighbours import, and when.
+    " inotify_init inotify_init1"
 )
+# All that a program can write lies in memory; these would make the host's disks work.
+_WITHOUT_EFFECT = "sync syncfs"
 _FORBIDDEN = (
     "mount umount2 pivot_root chroot unshare setns"  # the walls themselves
     " ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp"
@@ -35,8 +41,16 @@ _FORBIDDEN = (
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _TERMINAL_REQUESTS = (0x5412, 0x541C, 0x5423, 0x541D)  # TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
+_F_NOTIFY = 1026  # the older kind of watch
+# Huge pages that an administrator set aside are counted by no limit of ours.
+_MAP_HUGETLB, _MFD_HUGETLB, _SHM_HUGETLB = 0x40000, 0x4, 0o4000
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
 _NETLINK_ROUTE = 0
+_CALLS = (
+    (_ABSENT, bpf.ENOSYS),
+    (_FORBIDDEN, bpf.EPERM),
+    (_WITHOUT_EFFECT, bpf.refuse(0)),  # no error: the call answers 0
+)
 
 
 def program(machine: str | None = None) -> bytes:
@@ -57,7 +71,7 @@ def _pieces(machine: Machine) -> Iterator[list[bpf.Instruction]]:
     for name, decision in _by_argument().items():
         if name in machine.numbers:
             yield bpf.call_if(machine.numbers[name], decision)
-    for names, value in ((_ABSENT, bpf.ENOSYS), (_FORBIDDEN, bpf.EPERM)):
+    for names, value in _CALLS:
         for name in names.split():
             if name in machine.numbers:
                 yield bpf.call(machine.numbers[name], value)
@@ -69,6 +83,7 @@ def _by_argument() -> dict[str, list[bpf.Instruction]]:
     devices = (stat.S_IFCHR, stat.S_IFBLK)
     return {
         "clone": bpf.argument_has(0, _NEW_NAMESPACES, bpf.EPERM, bpf.ALLOW),
+        "fcntl": bpf.argument_in(1, (_F_NOTIFY,), bpf.EPERM, bpf.ALLOW),
         "ioctl": bpf.argument_in(1, _TERMINAL_REQUESTS, bpf.EPERM, bpf.ALLOW),
         "socket": _socket(),
         "socketpair": _socket(),
@@ -76,6 +91,9 @@ def _by_argument() -> dict[str, list[bpf.Instruction]]:
         "chmod": bpf.argument_has(1, set_id, bpf.EPERM, bpf.ALLOW),
         "fchmod": bpf.argument_has(1, set_id, bpf.EPERM, bpf.ALLOW),
         "fchmodat": bpf.argument_has(2, set_id, bpf.EPERM, bpf.ALLOW),
+        "mmap": bpf.argument_has(3, _MAP_HUGETLB, bpf.EPERM, bpf.ALLOW),
+        "memfd_create": bpf.argument_has(1, _MFD_HUGETLB, bpf.EPERM, bpf.ALLOW),
+        "shmget": bpf.argument_has(2, _SHM_HUGETLB, bpf.EPERM, bpf.ALLOW),
         "mknod": bpf.argument_masked_in(1, 0o170000, devices, bpf.EPERM, bpf.ALLOW),
         "mknodat": bpf.argument_masked_in(2, 0o170000, devices, bpf.EPERM, bpf.ALLOW),
     }

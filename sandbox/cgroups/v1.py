@@ -14,6 +14,7 @@ from sandbox.program import Limits
 
 CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "freezer")
 PERIOD_US = 100_000
+_SOCKET_SHARE = 8
 
 
 class RunGroupV1:
@@ -36,6 +37,11 @@ class RunGroupV1:
         if (memory / "memory.memsw.limit_in_bytes").exists():
             groups.write(memory / "memory.memsw.limit_in_bytes", limits.memory_bytes)
         groups.write(memory / "memory.swappiness", 0)
+        # v1 counts TCP's and UDP's buffers apart, and without a limit not at all: one program could
+        # take what the kernel grants all sockets of the host.
+        if (memory / "memory.kmem.tcp.limit_in_bytes").exists():
+            share_bytes = limits.memory_bytes // _SOCKET_SHARE
+            groups.write(memory / "memory.kmem.tcp.limit_in_bytes", share_bytes)
         groups.write(self._at["pids"] / "pids.max", limits.pids_max)
 
     def limit_cpu(self, cpu_millis: int) -> None:

@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from host_state import hostile_processes, look
 from network_fixtures import egress, egress_host, uplink, world  # noqa: F401 - fixtures
-from sealed import HOSTILE_UID, Box
+from ordinary import AnyBox, OrdinaryBox, ordinary_box
+from sealed import HOSTILE_UID, Box, group_directories, wait_until
 
 from sandbox import ApiRelay, Host, HostConfig
 
@@ -27,8 +29,35 @@ def hostile_host() -> Iterator[Host]:
     host.close()
 
 
+@pytest.fixture(scope="session")
+def ordinary_runner() -> Iterator[OrdinaryBox]:
+    with ordinary_box() as box:
+        yield box
+
+
 @pytest.fixture
 def box(hostile_host: Host) -> Iterator[Box]:
     box = Box(hostile_host)
     yield box
     box.close()
+
+
+@pytest.fixture(params=["root", "ordinary"])
+def any_box(request: pytest.FixtureRequest) -> AnyBox:
+    """The same program under a root runner and under an ordinary user's."""
+    name = "box" if request.param == "root" else "ordinary_runner"
+    found: AnyBox = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def host_unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every case here also asserts that its host is as it was."""
+    for name in ("hostile_host", *({"any_box"} & set(request.fixturenames))):
+        request.getfixturevalue(name)
+    before, processes = look(), hostile_processes()
+    yield
+    wait_until(lambda: hostile_processes() <= processes, "the programs are gone", 5)
+    assert look() == before
+    assert group_directories(f"hostile-{os.getpid()}") == []
+    assert group_directories(f"hostile-user-{os.getpid()}") == []

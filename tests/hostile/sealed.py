@@ -24,9 +24,11 @@ from sandbox import (
     SandboxError,
     WorkspaceFile,
 )
+from sandbox.cgroups import mounts
 
 DEADLINE_S = 20.0
-HOSTILE_UID = 310_000  # the first uid of the hostile programs
+# The first uid of the hostile programs, of a hundred that no other test run on this host uses.
+HOSTILE_UID = 10_000_000 + os.getpid() % 100_000 * 100
 # Generous in time, so that a busy machine does not decide a test that is not about CPU time.
 LIMITS = Limits(cpu_millis=2000, memory_bytes=192 << 20, pids_max=64)
 _numbers = itertools.count(1)
@@ -144,10 +146,13 @@ def wait_until(met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_
 
 def group_directories(runner: str) -> list[Path]:
     """The control groups of runs of `runner`, in every hierarchy that is mounted."""
+    found = mounts.find_own()
+    ours = {*found.v1.values(), *([found.v2, found.v2.parent] if found.v2 else [])}
     return [
         directory
-        for own in Path("/sys/fs/cgroup").glob(f"**/sequence-{runner}")
-        for directory in own.iterdir()
+        for own in ours
+        if (own / f"sequence-{runner}").is_dir()
+        for directory in (own / f"sequence-{runner}").iterdir()
         if directory.is_dir()
     ]
 

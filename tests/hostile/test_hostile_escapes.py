@@ -10,31 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sealed import Box, Result
-
-ATTEMPT = """
-import ctypes, errno, json, os, socket
-libc = ctypes.CDLL(None, use_errno=True)
-def call(function, *arguments):
-    result = function(*arguments)
-    return 0 if result >= 0 else ctypes.get_errno()
-def read(path):
-    try:
-        with open(path, "rb") as file:
-            return file.read(100000).decode(errors="replace")
-    except OSError as error:
-        return error.errno
-def tried(action):
-    try:
-        action()
-        return 0
-    except OSError as error:
-        return error.errno
-"""
-
-
-def attempt(box: Box, source: str) -> Result:
-    return box.run(ATTEMPT + source)
+from attempts import PRELUDE, attempt
+from sealed import Box
 
 
 @pytest.fixture
@@ -50,7 +27,7 @@ def secret() -> Iterator[str]:
 
 def test_environments_and_command_lines_of_others(box: Box, secret: str) -> None:
     result = box.run(
-        ATTEMPT
+        PRELUDE
         + """
 seen = {}
 for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -245,7 +222,7 @@ print(json.dumps({name: call(libc.syscall, n, 0, 0, 0, 0, 0) for name, n in numb
 def test_foreign_system_call_tables(box: Box) -> None:
     """`int 0x80` and x32 numbers would walk past a filter that looks at numbers alone."""
     thirty_two_bit = box.run(
-        ATTEMPT
+        PRELUDE
         + """
 import mmap
 code = mmap.mmap(-1, 4096, prot=7)

@@ -84,7 +84,8 @@ def test_limits_v1(tmp_path: Path, swap_is_counted: bool) -> None:
     tree = v1.TreeV1("r", {name: tmp_path / name for name in v1.CONTROLLERS})
     swap = ["memory.memsw.limit_in_bytes"] if swap_is_counted else []
     run = "sequence-r/run"
-    files(tmp_path / "memory" / run, "memory.limit_in_bytes", "memory.swappiness", *swap)
+    tcp = "memory.kmem.tcp.limit_in_bytes"
+    files(tmp_path / "memory" / run, "memory.limit_in_bytes", "memory.swappiness", tcp, *swap)
     files(tmp_path / "pids" / run, "pids.max")
     files(tmp_path / "cpu" / run, "cpu.cfs_period_us", "cpu.cfs_quota_us")
     files(tmp_path / "cpuacct" / run)
@@ -93,6 +94,7 @@ def test_limits_v1(tmp_path: Path, swap_is_counted: bool) -> None:
     expected = {
         f"memory/{run}/memory.limit_in_bytes": "67108864",
         f"memory/{run}/memory.swappiness": "0",
+        f"memory/{run}/{tcp}": str(LIMITS.memory_bytes // 8),
         f"pids/{run}/pids.max": "77",
     }
     if swap_is_counted:

@@ -101,7 +101,7 @@ def test_listed_calls_are_refused_whatever_their_arguments(
     for name in listed:
         got = decide(program, known.audit_arch, known.numbers[name], (argument,) * 6)
         assert got == expected, name
-    missing_on_aarch64 = {"iopl", "ioperm", "modify_ldt"}
+    missing_on_aarch64 = {"inotify_init", "iopl", "ioperm", "modify_ldt"}
     left_out = set(names.split()) - set(listed)
     assert left_out <= (missing_on_aarch64 if machine == "aarch64" else set())
 
@@ -159,7 +159,7 @@ def test_every_jump_stays_in_the_program(name: str) -> None:
 
 def test_every_listed_name_has_a_number() -> None:
     known = MACHINES["x86_64"].numbers
-    listed = f"{seccomp._ABSENT} {seccomp._FORBIDDEN}".split()
+    listed = " ".join(names for names, _ in seccomp._CALLS).split()
     assert [name for name in listed if name not in known] == []
     assert len(set(listed)) == len(listed)
 
@@ -175,6 +175,56 @@ def test_chmod_and_mknod_of_x86_64() -> None:
     ):
         number = machine.numbers[name]
         assert decide(program, machine.audit_arch, number, (0, mode)) == expected
+
+
+def test_what_would_touch_the_whole_host(verdict) -> None:  # type: ignore[no-untyped-def]
+    for name in ("io_setup", "io_submit", "inotify_init1"):
+        assert verdict(name) == bpf.ENOSYS
+    for name in ("sync", "syncfs"):
+        assert verdict(name) == bpf.refuse(0)
+    assert verdict("fcntl", 3, 1026) == bpf.EPERM  # F_NOTIFY
+    assert verdict("fcntl", 3, 1030) == bpf.ALLOW  # F_DUPFD_CLOEXEC
+
+
+def test_huge_pages(verdict) -> None:  # type: ignore[no-untyped-def]
+    assert verdict("mmap", 0, 4096, 3, 0x22) == bpf.ALLOW
+    assert verdict("mmap", 0, 4096, 3, 0x40022) == bpf.EPERM
+    assert verdict("memfd_create", 0, 1) == bpf.ALLOW
+    assert verdict("memfd_create", 0, 4) == bpf.EPERM
+    assert verdict("shmget", 0, 4096, 0o1600) == bpf.ALLOW
+    assert verdict("shmget", 0, 4096, 0o5600) == bpf.EPERM
+
+
+def test_clone_may_not_make_namespaces(verdict) -> None:  # type: ignore[no-untyped-def]
+    assert verdict("clone", 0x003D0F00) == bpf.ALLOW  # pthread_create
+    assert verdict("clone", 0x10000000 | 17) == bpf.EPERM
+
+
+def test_ioctl_is_compared_by_its_low_half(verdict) -> None:  # type: ignore[no-untyped-def]
+    assert verdict("ioctl", 0, 0x5401) == bpf.ALLOW
+    assert verdict("ioctl", 0, 0x5412) == bpf.EPERM
+    assert verdict("ioctl", 0, 0xDEADBEEF_00005412) == bpf.EPERM
+
+
+def test_socket_families(verdict) -> None:  # type: ignore[no-untyped-def]
+    refused = bpf.refuse(errno.EAFNOSUPPORT)
+    for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6):
+        assert verdict("socket", family, 1, 0) == bpf.ALLOW
+    assert verdict("socket", socket.AF_NETLINK, 3, 0) == bpf.ALLOW
+    assert verdict("socket", socket.AF_NETLINK, 3, 12) == refused
+    for family in (17, 38, 40):  # packet, alg, vsock
+        assert verdict("socket", family, 1, 0) == refused
+    assert verdict("socketpair", socket.AF_UNIX, 1, 0) == bpf.ALLOW
+
+
+def test_modes(verdict) -> None:  # type: ignore[no-untyped-def]
+    assert verdict("fchmodat", 0, 0, 0o755) == bpf.ALLOW
+    assert verdict("fchmodat", 0, 0, 0o4755) == bpf.EPERM
+    assert verdict("fchmod", 3, 0o2755) == bpf.EPERM
+    assert verdict("mknodat", 0, 0, 0o010600) == bpf.ALLOW  # a fifo
+    assert verdict("mknodat", 0, 0, 0o060600) == bpf.EPERM  # a disk
+    assert verdict("personality", 0xFFFFFFFF) == bpf.ALLOW
+    assert verdict("personality", 0x0040000) == bpf.EPERM  # no address randomisation
 
 
 def test_an_unknown_machine_is_a_problem_of_the_host() -> None:

@@ -1,0 +1,321 @@
+"""Memory by every kind of object that the kernel keeps for a program: all of it counts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pty
+from pathlib import Path
+
+import pytest
+from attempts import PRELUDE, attempt
+from ordinary import AnyBox
+from sealed import Box
+
+MIB = 1 << 20
+LIMIT = 48 * MIB
+# Each takes kernel memory until something ends it; 64 ends well above any of our limits.
+CONSUMERS = {
+    "anonymous pages": """
+        import mmap
+        while True:
+            keep.append(mmap.mmap(-1, 1 << 20))
+            keep[-1].write(b"x" * (1 << 20))
+        """,
+    "locked pages": """
+        call(libc.mlockall, 3)
+        while True:
+            keep.append(bytearray(1 << 20))
+        """,
+    "pipes": """
+        import fcntl
+        while True:
+            try:
+                ends = os.pipe()
+            except OSError:
+                if os.fork():
+                    signal.pause()
+                continue
+            keep.append(ends)
+            tried(lambda: fcntl.fcntl(ends[1], 1031, 1 << 20))
+            os.set_blocking(ends[1], False)
+            while tried(lambda: os.write(ends[1], bytes(1 << 16))) == 0:
+                pass
+        """,
+    "unix sockets": """
+        while True:
+            try:
+                pair = socket.socketpair()
+            except OSError:
+                if os.fork():
+                    signal.pause()
+                continue
+            keep.append(pair)
+            pair[0].setblocking(False)
+            while tried(lambda: pair[0].send(bytes(1 << 16))) == 0:
+                pass
+        """,
+    "shared memory of System V": """
+        for _ in range(64):
+            identifier = libc.shmget(0, 1 << 20, 0o1600)
+            libc.shmat.restype = ctypes.c_void_p
+            ctypes.memset(libc.shmat(identifier, None, 0), 1, 1 << 20)
+        """,
+    "anonymous files": """
+        while True:
+            fd = os.memfd_create("x")
+            os.write(fd, bytes(1 << 20))
+        """,
+    "page tables": """
+        import mmap
+        area = mmap.mmap(-1, 1 << 40, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)
+        call(libc.madvise, ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(area))),
+             ctypes.c_size_t(1 << 40), 15)
+        for offset in range(0, 1 << 40, 1 << 21):
+            area[offset]
+            area[offset] = 1
+        """,
+    "deleted files": """
+        while True:
+            keep.append(open("/workspace/x", "wb"))
+            os.unlink("/workspace/x")
+            keep[-1].write(bytes(1 << 20))
+            keep[-1].flush()
+        """,
+    "extended attributes": """
+        number = 0
+        while True:
+            open(f"/workspace/{number}", "w").close()
+            for index in range(16):
+                os.setxattr(f"/workspace/{number}", f"user.{index}", bytes(60000))
+            number += 1
+        """,
+}
+
+
+@pytest.mark.parametrize("body", CONSUMERS.values(), ids=CONSUMERS)
+def test_memory_of_every_kind_is_counted(any_box: AnyBox, body: str) -> None:
+    """Killed for its memory, or refused by a smaller limit; never more than what it was given."""
+    available = _available_bytes()
+    lines = "\n".join("    " + line[8:] for line in body.splitlines())
+    source = f"keep = []\ntry:\n{lines}\nexcept OSError as error:\n    say(error.errno)\n"
+    result = attempt(any_box, source, memory_bytes=LIMIT, workspace_bytes=256 * MIB)
+    peak = result.outcome.usage.memory_peak_bytes
+    assert peak is None or peak <= LIMIT
+    refused = (errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.EDQUOT, errno.EOPNOTSUPP)
+    assert result.outcome.usage.oom_kills or result.seen in refused, result
+    assert _available_bytes() > available - 1024 * MIB  # others work beside us
+
+
+def test_tcp_buffers_of_the_whole_host(box: Box) -> None:
+    """Control groups v1 count them apart: one program once held more than all sockets may."""
+    live = box.start(
+        PRELUDE
+        + """
+server = socket.create_server(("127.0.0.1", 0), backlog=200)
+keep, sent = [], 0
+for _ in range(120):
+    ends = socket.create_connection(server.getsockname()), server.accept()[0]
+    keep.append(ends)
+    ends[0].setblocking(False)
+    try:
+        while True:
+            sent += ends[0].send(bytes(1 << 20))
+    except BlockingIOError:
+        pass
+print(sent, flush=True)
+print("full", flush=True)
+signal.pause()
+""",
+        memory_bytes=64 * MIB,
+    )
+    live.wait_for("full")
+    held_bytes = _tcp_pages() * 4096
+    live.sandbox.kill()
+    live.finish()
+    assert held_bytes < 64 * MIB
+
+
+def test_millions_of_empty_files(any_box: AnyBox) -> None:
+    """A root runner bounds their number; an ordinary one leaves it to the memory limit."""
+    result = attempt(
+        any_box,
+        """
+count = 0
+try:
+    while count < 5_000_000:
+        os.close(os.open(f"/workspace/{count}", os.O_CREAT))
+        count += 1
+except OSError as error:
+    say([count, error.errno])
+""",
+        memory_bytes=LIMIT,
+        inodes_max=20_000,
+    )
+    if result.outcome.exit_code == 0:
+        assert result.seen[0] < 20_000
+        assert result.seen[1] == errno.ENOSPC
+        assert result.outcome.workspace_full
+    else:
+        assert result.outcome.oom
+
+
+def test_hard_links_and_deep_trees(box: Box) -> None:
+    result = attempt(
+        box,
+        """
+made = [0, 0]
+try:
+    while made[0] < 5_000_000:
+        os.link("main.py", f"/workspace/l{made[0]}")
+        made[0] += 1
+except OSError as error:
+    made.append(error.errno)
+for name in os.listdir():
+    if name != "main.py":
+        os.unlink(name)
+try:
+    while made[1] < 5_000:
+        os.mkdir("d")
+        os.chdir("d")
+        made[1] += 1
+except OSError as error:
+    made.append(error.errno)
+say(made)
+""",
+        memory_bytes=LIMIT,
+        inodes_max=20_000,
+    )
+    assert result.outcome.oom or result.seen[1] == 5_000
+
+
+def test_a_sparse_file_of_a_terabyte(any_box: AnyBox) -> None:
+    result = attempt(
+        any_box,
+        """
+with open("sparse", "wb") as file:
+    file.truncate(1 << 40)
+    seen = [tried(lambda: os.posix_fallocate(file.fileno(), 0, 1 << 40))]
+with open("sparse", "r+b") as file:
+    file.seek(1 << 39)
+    seen.append(file.write(b"x"))
+state = os.stat("sparse")
+say([*seen, state.st_size, state.st_blocks])
+""",
+    )
+    refused, written, size_bytes, blocks = result.seen
+    assert (refused, written, size_bytes) == (errno.ENOSPC, 1, 1 << 40)
+    assert blocks <= 16
+    assert not result.outcome.workspace_full
+
+
+def test_the_file_systems_cannot_lie_about_being_full(any_box: AnyBox) -> None:
+    """Another `/workspace`, by any trick that a program has, would be the one that is asked."""
+    result = attempt(
+        any_box,
+        """
+seen = [tried(lambda: os.rename("/workspace", "/tmp/w")),
+        tried(lambda: os.rename("/tmp", "/workspace/t")),
+        tried(lambda: os.symlink("/tmp", "/workspace")), tried(lambda: os.rmdir("/workspace")),
+        tried(lambda: os.chroot("/tmp")), call(libc.umount2, b"/workspace", 2),
+        call(libc.mount, b"/tmp", b"/workspace", None, 4096, None),
+        call(libc.mount, b"none", b"/workspace", None, 32, b"size=1g,nr_inodes=0")]
+try:
+    with open("x", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
+except OSError as error:
+    seen.append(error.errno)
+say(seen)
+""",
+        workspace_bytes=MIB,
+    )
+    *tricks, full = result.seen
+    assert 0 not in tricks
+    assert full == errno.ENOSPC
+    assert result.outcome.full == ("/workspace",)
+
+
+def test_epolls_in_epolls(any_box: AnyBox) -> None:
+    result = attempt(
+        any_box,
+        """
+import select
+outer, depth = select.epoll(), 0
+keep = [outer]
+try:
+    while depth < 100:
+        inner = select.epoll()
+        inner.register(keep[-1].fileno())
+        keep.append(inner)
+        depth += 1
+    say([depth, 0])
+except OSError as error:
+    say([depth, error.errno])
+""",
+    )
+    depth, number = result.seen
+    assert depth < 10
+    assert number in (errno.ELOOP, errno.EINVAL)
+
+
+def test_terminals_of_the_whole_host(box: Box) -> None:
+    """`kernel.pty.max` is one number, but the kernel keeps a part of it for the host's own."""
+    live = box.start(
+        PRELUDE
+        + """
+keep = []
+try:
+    while True:
+        keep.append(os.openpty())
+except OSError as error:
+    print(len(keep), error.errno)
+print("taken", flush=True)
+signal.pause()
+""",
+        open_files=16384,
+    )
+    live.wait_for("taken")
+    master, slave = pty.openpty()
+    os.close(master)
+    os.close(slave)
+    live.sandbox.kill()
+    live.finish()
+
+
+def test_message_queues_and_semaphores_end_with_their_run(any_box: AnyBox) -> None:
+    result = attempt(
+        any_box,
+        """
+messages = [libc.msgget(1000 + n, 0o1666) for n in range(10)]
+semaphores = [libc.semget(1000 + n, 10, 0o1666) for n in range(10)]
+shared = libc.shmget(1000, 4096, 0o1666)
+attributes = ctypes.create_string_buffer((0).to_bytes(8, "little") + (10).to_bytes(8, "little")
+                                         + (8192).to_bytes(8, "little") + bytes(40))
+posix = [libc.syscall(240, b"queue%d" % n, 0o102, 0o666, attributes) for n in range(300)]
+say([min(messages) >= 0, min(semaphores) >= 0, shared >= 0, posix[0] >= 0, min(posix)])
+""",
+    )
+    assert result.seen[:3] == [True] * 3
+    again = attempt(
+        any_box,
+        """
+say([libc.msgget(1000, 0), libc.semget(1000, 1, 0), libc.shmget(1000, 4096, 0),
+     libc.syscall(240, b"queue0", 2, 0, None)])
+""",
+    )
+    assert again.seen == [-1] * 4
+
+
+def _available_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no MemAvailable")
+
+
+def _tcp_pages() -> int:
+    for line in Path("/proc/net/sockstat").read_text().splitlines():
+        if line.startswith("TCP:"):
+            return int(line.split()[-1])
+    raise AssertionError("no TCP line")
