@@ -116,7 +116,8 @@ def _serve_the_host(world: World) -> None:
 
 def _greet(connection: socket.socket) -> None:
     """An answer to any request: which address was reached, and who seems to ask."""
-    connection.recv(4096)
+    if not connection.recv(4096):
+        return
     reached, seen = connection.getsockname()[0], connection.getpeername()[0]
     body = f"{reached} {seen}".encode()
     connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)

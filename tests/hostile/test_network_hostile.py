@@ -176,6 +176,43 @@ for source in ("198.18.9.9", "{HOST_PUBLIC}", ""):
     assert set(world.arrived) == {(WEB, 80)}
 
 
+def test_a_slot_in_the_name_of_another(egress: Box, world: World) -> None:
+    """One that may reach nothing sends with the address of one that may reach everything."""
+    pause = "import signal; print('up'); signal.pause()"
+    trusted, closed = (egress.start(pause, network=n) for n in (INTERNET, None))
+    for live in (trusted, closed):
+        live.wait_for("up")
+    address = _address_of(trusted.sandbox.isolation["host_uid"])
+    script = f"""
+import socket, subprocess
+subprocess.run("ip address add {address}/32 dev eth0", shell=True, check=True)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("{address}", 0))
+for _ in range(3):
+    s.sendto(b"x", ("{WEB}", 443))
+"""
+    for live in (closed, trusted):
+        uid = live.sandbox.isolation["host_uid"]
+        entered = ["nsenter", f"--net={_namespace_of(uid)}", "/usr/bin/python3", "-c"]
+        adds = live is closed
+        command = script if adds else script.replace("ip address add", "true")
+        subprocess.run([*entered, command], check=True)
+        if adds:
+            assert world.arrived == []
+    # The same from the slot itself arrives, after whatever the other sent.
+    wait_until(lambda: len(world.arrived) == 3, "the rightful datagrams")
+    for live in (trusted, closed):
+        live.sandbox.kill()
+        live.finish()
+
+
+def _address_of(uid: object) -> str:
+    entered = ["nsenter", f"--net={_namespace_of(uid)}", "ip", "-4", "-o", "address"]
+    lines = subprocess.run(entered, check=True, capture_output=True, text=True).stdout
+    (address,) = (line.split()[3] for line in lines.splitlines() if "eth0" in line)
+    return address.partition("/")[0]
+
+
 def _namespace_of(uid: object) -> str:
     assert isinstance(uid, int)
     return f"/proc/{processes_of_uids(uid, uid)[0]}/ns/net"

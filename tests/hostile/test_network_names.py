@@ -129,3 +129,24 @@ say(ask("web.example"), time.monotonic() - begun)
     answer, taken_s = result.seen
     assert answer == [0, 1]
     assert taken_s < 2
+
+
+def test_questions_are_paced(egress: Box) -> None:
+    live = egress.start(
+        TRY
+        + """
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("198.18.0.1", 53))
+begun = time.monotonic()
+for _ in range(200):
+    for _ in range(20):
+        tried(lambda: s.send(question("evil.example")) and None)
+    time.sleep(0.001)
+say(time.monotonic() - begun)
+""",
+        network=NetworkPolicy("allow", ("web.example",)),
+    )
+    sandbox = live.sandbox
+    (taken_s,) = live.finish().seen
+    answered = sum(r.count for r in sandbox.take_refusals() if r.protocol == "dns")
+    assert 100 < answered <= 200 + 200 * taken_s + 50

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from network_world import (
     DOCUMENTED,
@@ -230,7 +232,9 @@ def test_a_bad_policy_and_a_runner_without_uplink(egress: Box, world: World) -> 
     with pytest.raises(ProgramInvalidError, match=r"10\.0\.0\.0/8 \(a private network\)"):
         egress.host.spawn(program, "bad")
     with inside(world.host):
-        host = Host.open(HostConfig(name="nowhere", ready_slots=1, first_uid=370_000))
+        host = Host.open(
+            HostConfig(name=f"no-uplink-{os.getpid()}", ready_slots=1, first_uid=370_000)
+        )
     try:
         with pytest.raises(NoUplinkError, match=r"HostConfig\.uplink"):
             host.spawn(Program(argv=["-c", "pass"], network=INTERNET), "run")
@@ -243,7 +247,7 @@ def test_what_the_operator_allowed_may_be_named(world: World) -> None:
     with inside(world.host):
         host = Host.open(
             HostConfig(
-                name="operator",
+                name=f"operator-{os.getpid()}",
                 ready_slots=1,
                 first_uid=371_000,
                 uplink="user",
