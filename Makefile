@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 RUNTIME_TOOLS := bwrap redis-server setpriv nsenter
 TEST_TOOLS := $(RUNTIME_TOOLS) /usr/lib/postgresql/15/bin/postgres
 
-.PHONY: help setup setup-test demo dev test test-v2 runtime lint types bench lock env-example clean
+.PHONY: help setup setup-test demo dev test test-v2 test-aarch64 runtime lint types bench lock env-example clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: ## Install what is missing: Debian packages, then .venv from the locked requirements
 	@deploy/setup.sh $(PYTHON) $(RUNTIME_TOOLS)
@@ -38,7 +38,10 @@ runtime: setup ## Build a root file system for RUNTIME_ROOTFS in .build/runtime,
 	@$(BIN)/python deploy/runtime/trial.py .build/runtime
 
 test-v2: setup ## The sandbox's tests in a virtual machine with control groups v2, as root
-	@deploy/v2/test.sh $(BIN)/python .build/v2 $(TESTS)
+	@deploy/v2/test.sh x86_64 $(BIN)/python .build/v2 $(TESTS)
+
+test-aarch64: setup ## A sample of them in an aarch64 machine, system calls above all, as root
+	@deploy/v2/test.sh aarch64 $(BIN)/python .build/aarch64 $(TESTS)
 
 bench: setup ## Measure what the README promises
 	@deploy/isolated.sh $(BIN)/python -m benchmarks

@@ -210,6 +210,8 @@ def _isolation(limits: Limits, equipment: Equipment, place: Place) -> dict[str, 
         "namespaces": list(_NAMESPACES),
         "uid": "own" if place.uid is not None else "the runner's",
         "host_uid": place.uid if place.uid is not None else os.getuid(),
+        # Only root can leave groups; an ordinary user's go with the program.
+        "host_groups": [] if place.uid is not None else sorted({*os.getgroups()} - {os.getgid()}),
         "cgroup": equipment.cgroup_version,
         "cpu_millis": limits.cpu_millis,
         "memory_bytes": limits.memory_bytes,

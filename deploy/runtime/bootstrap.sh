@@ -1,6 +1,7 @@
 #!/bin/sh
 # A Debian 12 tree with today's fixes: bootstrap.sh FOLDER PACKAGE,PACKAGE,...
-# As root. From the archive that apt uses on this host, else from debootstrap's own default.
+# As root. ONLY_UNPACK=arm64 takes the packages of that machine and carries out no script of them.
+# From the archive that apt uses on this host, else from debootstrap's own default.
 set -eu
 
 folder=$1
@@ -18,13 +19,15 @@ mirror=$(archives | awk -v release="$release" '$1 == release { print $2; exit }'
 rm -rf --one-file-system "$folder"
 mkdir -p "$cache"
 log=$folder.log
-# shellcheck disable=SC2086 # no mirror: no argument
-if ! debootstrap --variant=minbase --cache-dir="$(realpath "$cache")" --include="$packages" \
+# shellcheck disable=SC2086 # no mirror, no machine: no argument
+if ! debootstrap ${ONLY_UNPACK:+--foreign --arch=$ONLY_UNPACK} --variant=minbase \
+    --cache-dir="$(realpath "$cache")" --include="$packages" \
     "$release" "$folder" $mirror >"$log" 2>&1; then
     tail -n 5 "$log" >&2
     echo "debootstrap failed; the whole log is in $log" >&2
     exit 1
 fi
+[ -z "${ONLY_UNPACK:-}" ] || exit 0
 archives | while read -r suite address; do
     echo "deb $address $suite main"
 done >"$folder/etc/apt/sources.list.d/host.list"

@@ -7,6 +7,7 @@ package_of() {
     case $1 in
         mke2fs) echo e2fsprogs ;;
         qemu-system-x86_64) echo qemu-system-x86 ;;
+        qemu-system-aarch64) echo qemu-system-arm ;;
         *) echo "$1" ;;
     esac
 }

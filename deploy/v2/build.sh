@@ -32,6 +32,6 @@ chroot "$root" depmod "${image#linux-image-}"
 chroot "$root" useradd --uid 2000 --shell /bin/sh --create-home trader
 mkdir "$root/project"
 cp "$here/inside.service" "$root/etc/systemd/system/"
-mke2fs -q -F -t ext4 -O ^has_journal -r 1 -d "$root" "$folder/disk" 2G
+mke2fs -q -F -t ext4 -O ^has_journal -r 1 -d "$root" "$folder/disk" 2G >/dev/null
 rm -rf --one-file-system "$root"
 touch "$stamp"

@@ -1,31 +1,50 @@
 #!/bin/sh
-# `make test-v2`: the sandbox's tests on a host with control groups v2 alone, which is a virtual
-# machine under software emulation. test.sh PYTHON FOLDER [PYTEST_ARGUMENT ...]
-# Exit status 0 only if all tests passed, as root and as an ordinary user. V2_TIMEOUT_S: at most.
+# `make test-v2` and `make test-aarch64`: the sandbox's tests in a virtual machine under software
+# emulation, a host with control groups v2 alone. test.sh MACHINE PYTHON FOLDER [PYTEST_ARGUMENT ...]
+# Exit status 0 only if all tests passed. V2_TIMEOUT_S: how long it may take once it is built.
 set -eu
 
-python=$1
-folder=$2
-shift 2
+machine=$1
+python=$2
+folder=$3
+shift 3
 here=$(dirname "$0")
-timeout_s=${V2_TIMEOUT_S:-3000}
+timeout_s=${V2_TIMEOUT_S:-3600}
 
-"$here/../runtime/need.sh" debootstrap qemu-system-x86_64 mke2fs
-"$here/build.sh" "$folder"
+case $machine in
+    x86_64)
+        build=$here/build.sh
+        options="-cpu max"
+        kernel_options="console=ttyS0 systemd.unit=inside.service"
+        ;;
+    aarch64)
+        build=$here/build_aarch64.sh
+        # The default signs pointers with a cipher that takes an emulator most of its time.
+        options="-M virt -cpu max,pauth-impdef=on"
+        kernel_options="console=ttyAMA0 init=/init panic=-1"
+        ;;
+    *)
+        echo "test-v2: no machine $machine; there are x86_64 and aarch64" >&2
+        exit 2
+        ;;
+esac
+
+"$here/../runtime/need.sh" debootstrap "qemu-system-$machine" mke2fs
+"$build" "$folder"
 "$python" "$here/stage.py" "$folder/project" "$@"
-# Compiled once here and not twice in the emulation; both are Python 3.11.
+# Compiled once here and not in the emulation; both are Python 3.11.
 "$python" -m compileall -q "$folder/project"
 rm -f "$folder/project.disk" "$folder/verdict"
-mke2fs -q -F -t ext4 -O ^has_journal -d "$folder/project" "$folder/project.disk" 256M
+mke2fs -q -F -t ext4 -O ^has_journal -d "$folder/project" "$folder/project.disk" 256M >/dev/null
 
 drive() {
     echo "-drive file=$1,if=none,id=$2,format=raw,snapshot=on -device nvme,drive=$2,serial=$2"
 }
 status=0
-# shellcheck disable=SC2046 # lists of words on purpose
-timeout --foreground "$timeout_s" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 \
-    -m 2048 -nodefaults -no-user-config -display none -no-reboot \
-    -kernel "$folder/kernel" -append "root=/dev/nvme0n1 rw console=ttyS0 loglevel=1 systemd.unit=inside.service" \
+# shellcheck disable=SC2046,SC2086 # lists of words on purpose
+timeout --foreground "$timeout_s" "qemu-system-$machine" $options -accel tcg,thread=multi \
+    -smp 2 -m 2048 -nodefaults -no-user-config -display none -no-reboot \
+    -kernel "$folder/kernel" -append "root=/dev/nvme0n1 rw loglevel=1 $kernel_options" \
     $(drive "$folder/disk" system) $(drive "$folder/project.disk" project) \
     -serial stdio -serial "file:$folder/verdict" </dev/null || status=$?
 if [ "$status" -eq 124 ]; then
@@ -33,7 +52,7 @@ if [ "$status" -eq 124 ]; then
     exit 124
 fi
 grep -q passed "$folder/verdict" || {
-    echo "test-v2: failed; see above" >&2
+    echo "test-v2: failed on $machine; see above" >&2
     exit 1
 }
-echo "test-v2: passed"
+echo "test-v2: passed on $machine"
