@@ -213,6 +213,12 @@ class Settings:
         parser=parse.optional_folder,
         unit="absolute path of a folder",
     )
+    runner_uplink: str = _variable(
+        "RUNNER_UPLINK",
+        "How strategies reach the internet: none, user (slirp4netns) or veth (as root, faster).",
+        parser=parse.one_of("none", "user", "veth"),
+        default="none",
+    )
     sequence_api_url: str = _variable(
         "SEQUENCE_API_URL",
         "The platform's API as the runner reaches it; strategies are let through to it alone.",

@@ -6,11 +6,14 @@ set -eu
 python=$1
 shift
 cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin:/sbin
 
 package_of() {
     case $1 in
         bwrap) echo bubblewrap ;;
         redis-server) echo redis-server ;;
+        nft) echo nftables ;;
+        slirp4netns) echo slirp4netns ;;
         */postgres) echo postgresql-15 ;;
         *) echo util-linux ;;
     esac

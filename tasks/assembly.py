@@ -29,7 +29,7 @@ from tasks.identity import Identity, identify
 from tasks.logs.shipper import LogShipper
 from tasks.program import Terms, api_relay
 from tasks.runner import Parts, Runner
-from tasks.usage import UsageSampler
+from tasks.usage import NetworkNews, UsageSampler
 from tasks.wake import WakeListener
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ def assemble(settings: Settings) -> Assembly:
     """
     identity = identify(settings.runner_name)
     relay, api_url = api_relay(settings.sequence_api_url)
+    news = NetworkNews()
     host = Host.open(
         HostConfig(
             name=settings.runner_name,
@@ -73,14 +74,18 @@ def assemble(settings: Settings) -> Assembly:
             slots=settings.runner_max_strategies + _SPARE_SLOTS,
             first_uid=settings.runner_first_uid,
             rootfs=settings.runtime_rootfs,
-        )
+            uplink=settings.runner_uplink,
+        ),
+        news,
     )
     try:
-        return _assemble_on(host, settings, identity, api_url)
+        assembly = _assemble_on(host, settings, identity, api_url)
     except BaseException:
         # Nothing runs yet; its control groups would stay behind for ever.
         host.close()
         raise
+    news.listener = assembly.sampler.tell
+    return assembly
 
 
 def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: str) -> Assembly:
@@ -117,6 +122,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
             api_url=api_url,
             max_unpacked_bytes=settings.artifact_max_unpacked_bytes,
             start_cpu_millis=settings.runner_start_cpu_millis,
+            network_mode="none" if settings.runner_uplink == "none" else "internet",
         ),
         bury=partial(_bury, database, redis),
         delete_logs=partial(_delete_logs, redis),

@@ -39,6 +39,7 @@ class Claim:
     env: dict[str, str] = field(repr=False)
     manifest: dict[str, Any] = field(repr=False)
     resources: dict[str, int]
+    network: dict[str, Any]
     secrets: Sealed | None = field(repr=False)
     sequence_api_key: Sealed | None = field(repr=False)
 
@@ -244,6 +245,7 @@ def _claim(session: Session, row: Strategy) -> Claim:
         env=row.env,
         manifest=row.manifest,
         resources=row.resources,
+        network=row.network,
         secrets=row.sealed("secrets"),
         sequence_api_key=row.sealed("sequence_api_key"),
     )

@@ -24,6 +24,7 @@ class Cause(StrEnum):
     FENCE = "fence"  # the lease could not be kept
     SANDBOX = "sandbox"  # we could not run it; another attempt may
     SECRETS = "secrets"  # we could not open its secrets; trying again cannot help
+    NETWORK = "network"  # its policy is not valid, or this runner cannot give it
     ARTIFACT = "artifact"  # what is stored is not what was uploaded
 
 
@@ -63,6 +64,7 @@ _DIRECT: dict[Cause, tuple[Event, Reason]] = {
     Cause.FENCE: (Event.LOSE_RUNNER, Reason.RUNNER_LOST),
     Cause.TIME_OUT: (Event.TIME_OUT, Reason.TIMEOUT),
     Cause.SECRETS: (Event.ABORT, Reason.SECRETS_UNREADABLE),
+    Cause.NETWORK: (Event.ABORT, Reason.NETWORK_REFUSED),
     Cause.ARTIFACT: (Event.ABORT, Reason.ARTIFACT_CORRUPT),
 }
 _FINAL = {"desired_state": DesiredState.STOPPED}

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from app.artifacts.archive import Archive, ArchiveError, read_archive
 from app.artifacts.intake import MANIFEST_FILE
 from app.secrets.envelope import Opener, Sealed
-from sandbox import API_ADDRESS, ApiRelay, Limits, Program, WorkspaceFile
+from sandbox import API_ADDRESS, ApiRelay, Limits, NetworkPolicy, Program, WorkspaceFile
 from tasks.claims import Claim
 
 MANIFEST_PATH = f"/workspace/{MANIFEST_FILE}"
@@ -41,6 +41,7 @@ class Terms:
     api_url: str
     max_unpacked_bytes: int
     start_cpu_millis: int
+    network_mode: str = "none"
 
 
 def build_program(claim: Claim, secrets: dict[str, str], terms: Terms) -> Program:
@@ -61,6 +62,7 @@ def build_program(claim: Claim, secrets: dict[str, str], terms: Terms) -> Progra
         files=[*_files(archive), _manifest(claim)],
         directories=[*archive.directories],
         limits=_limits(claim, terms),
+        network=_network(claim, terms),
     )
 
 
@@ -113,6 +115,11 @@ def _files(archive: Archive) -> list[WorkspaceFile]:
 def _manifest(claim: Claim) -> WorkspaceFile:
     content = json.dumps(claim.manifest, ensure_ascii=False, indent=1).encode()
     return WorkspaceFile(MANIFEST_FILE, content)
+
+
+def _network(claim: Claim, terms: Terms) -> NetworkPolicy:
+    policy = claim.network
+    return NetworkPolicy(policy.get("mode", terms.network_mode), tuple(policy.get("allow", ())))
 
 
 def _limits(claim: Claim, terms: Terms) -> Limits:

@@ -13,7 +13,7 @@ from app.broker import Announcer
 from app.logs.stream import Channel
 from app.secrets.envelope import EnvelopeError, Opener
 from app.settings import Settings
-from sandbox import Host, Sandbox, SandboxError
+from sandbox import Host, NoUplinkError, ProgramInvalidError, Sandbox, SandboxError
 from tasks.claims import Claim, Claims, Verdict
 from tasks.control import Registry, RunControl
 from tasks.ending import Cause, Ending
@@ -22,7 +22,7 @@ from tasks.logs.redaction import Redactor
 from tasks.logs.shipper import LogShipper, RunLog
 from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
 from tasks.supervision import Supervision, Watch
-from tasks.usage import UsageSampler
+from tasks.usage import UsageSampler, tell_refusals
 from tasks.words import farewell, greeting
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,8 @@ class Runner:
             return Ending(Cause.SECRETS, explanation=str(error))
         except CorruptArtifactError as error:
             return Ending(Cause.ARTIFACT, explanation=str(error))
+        except (ProgramInvalidError, NoUplinkError) as error:
+            return Ending(Cause.NETWORK, explanation=str(error))
         except (SandboxError, OSError) as error:
             log.error("sandbox_failed", extra={**_names(claim), "error": str(error)})
             return Ending(Cause.SANDBOX, explanation=str(error))
@@ -119,7 +121,7 @@ class Runner:
         program = build_program(claim, secrets, parts.terms)
         sandbox = parts.host.spawn(program, run_name=claim.run_id)
         started_at = time.monotonic()
-        parts.sampler.add(claim.run_id, sandbox)
+        parts.sampler.add(claim.run_id, sandbox, run_log)
         try:
             supervision = Supervision(sandbox, self._watch(claim, control, run_log, secrets))
             supervision.watch()
@@ -129,7 +131,9 @@ class Runner:
             raise
         finally:
             parts.sampler.remove(claim.run_id)
-        return _ending(sandbox, supervision, time.monotonic() - started_at)
+        ending = _ending(sandbox, supervision, time.monotonic() - started_at)
+        tell_refusals(sandbox, run_log)
+        return ending
 
     def _watch(
         self, claim: Claim, control: RunControl, run_log: RunLog, secrets: dict[str, str]

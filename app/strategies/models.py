@@ -45,6 +45,7 @@ class Strategy(Base):
     placement: Mapped[dict[str, Any]]
     resources: Mapped[dict[str, Any]]
     risk: Mapped[dict[str, Any]]
+    network: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
 
     secrets_ciphertext: Mapped[bytes | None] = mapped_column(LargeBinary)
     secrets_nonce: Mapped[bytes | None] = mapped_column(LargeBinary)

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, pre_load, validate
+from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
 
 from app.api.schema import RequestSchema
 
@@ -12,6 +12,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = "SEQUENCE_"
 _MAX_VARIABLES_BYTES = 65_536
 _MAX_NAME_CHARS = 100
+_MAX_ALLOWED = 256
 _MAX_TIMEOUT_S = 366 * 86_400
 
 
@@ -94,6 +95,20 @@ class ResourcesSchema(RequestSchema):
     )
 
 
+class NetworkSchema(RequestSchema):
+    """What of the network a strategy may reach; without a mode, what its runner has."""
+
+    mode = _Text(validate=validate.OneOf(("internet", "none", "allow")))
+    allow = fields.List(
+        _Text(validate=validate.Length(1, 300)), validate=validate.Length(max=_MAX_ALLOWED)
+    )
+
+    @validates_schema
+    def _a_list_needs_its_mode(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("allow") and data.get("mode") != "allow":
+            raise ValidationError("an allow list needs mode = 'allow'", "allow")
+
+
 class CreateSchema(RequestSchema):
     """Body of `POST /v1/strategies`."""
 
@@ -106,6 +121,7 @@ class CreateSchema(RequestSchema):
     placement = fields.Nested(PlacementSchema, load_default=dict)
     resources = fields.Nested(ResourcesSchema, load_default=lambda: ResourcesSchema().load({}))
     risk = fields.Dict(keys=fields.String(), load_default=dict, validate=_clean_json)
+    network = fields.Nested(NetworkSchema, load_default=dict)
     env = fields.Dict(keys=_Text(), values=_Text(), load_default=dict, validate=_variables)
     secrets = fields.Dict(keys=_Text(), values=_Text(), load_default=dict, validate=_variables)
     sequence_api_key = fields.String(load_default=None, allow_none=True)
@@ -143,6 +159,7 @@ class StrategySchema(Schema):
     placement = fields.Dict()
     resources = fields.Dict()
     risk = fields.Dict()
+    network = fields.Dict()
     created_at = fields.Function(lambda row: int(row.created_at))
     updated_at = fields.Function(lambda row: int(row.updated_at))
 

@@ -31,7 +31,7 @@ from app.strategies.usage import live_usage
 REPEAT_WINDOW_S = 60.0
 """For this long the same create again is taken for a client's retry."""
 
-_PLAIN = ("name", "runtime", "env", "manifest", "placement", "resources", "risk")
+_PLAIN = ("name", "runtime", "env", "manifest", "placement", "resources", "risk", "network")
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     SANDBOX_ERROR = "sandbox_error"
     SECRETS_UNREADABLE = "secrets_unreadable"
     ARTIFACT_CORRUPT = "artifact_corrupt"
+    NETWORK_REFUSED = "network_refused"
 
 
 TRANSITIONS: dict[tuple[Status, Event], Status] = {

@@ -13,6 +13,7 @@ from sequence_cli.errors import CliError
 
 _PACKAGES = {
     "bwrap": "bubblewrap",
+    "nft": "nftables",
     "nsenter": "util-linux",
     "redis-server": "redis-server",
     "setpriv": "util-linux",
@@ -21,7 +22,9 @@ _PACKAGES = {
 
 def check_tools() -> None:
     """Raise CliError when a program is missing, with the command that installs it."""
-    missing = [tool for tool in _PACKAGES if shutil.which(tool) is None]
+    # Debian keeps some of them where an ordinary user's PATH does not look.
+    path = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
+    missing = [tool for tool in _PACKAGES if shutil.which(tool, path=path) is None]
     if missing:
         packages = " ".join(sorted({_PACKAGES[tool] for tool in missing}))
         raise CliError(

@@ -21,6 +21,7 @@ _REASONS = {
     "runner_lost": "its runner was lost",
     "sandbox_error": "the platform could not set up its sandbox: tell the operator",
     "secrets_unreadable": "its secrets cannot be decrypted: deploy it again, or tell the operator",
+    "network_refused": "its network policy cannot be had here; its log says why",
     "artifact_corrupt": "its stored artifact is damaged: deploy it again",
 }
 

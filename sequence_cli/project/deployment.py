@@ -109,6 +109,7 @@ def _settings(directory: Path, document: Mapping[str, Any], overrides: Overrides
         "env": {**hosted.get("env", {}), **_checked(overrides.env, "--env ")},
         "secrets": {**hosted.get("secrets", {}), **_secrets(overrides.secrets_file)},
         "placement": _placement(hosted, overrides),
+        "network": _network(hosted),
         "resources": _resources(hosted, overrides),
         "risk": json_safe(document.get("risk", {}), source, "risk"),
     }
@@ -144,6 +145,13 @@ def _checked(variables: Mapping[str, Any], prefix: str) -> Mapping[str, str]:
     if problems:
         raise CliError(problems[0], problems[1:])
     return variables
+
+
+def _network(hosted: Mapping[str, Any]) -> dict[str, Any]:
+    network = dict(hosted.get("network", {}))
+    if isinstance(network.get("allow"), str):
+        network["allow"] = [network["allow"]]
+    return network
 
 
 def _placement(hosted: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:

@@ -44,6 +44,7 @@ KNOWN_KEYS: Table = {
             "memory_mb": Kind.INTEGER,
             "timeout_secs": Kind.INTEGER,
         },
+        "network": {"mode": Kind.STRING, "allow": Kind.STRING_OR_LIST},
         "env": Kind.VARIABLES,
         "secrets": Kind.VARIABLES,
     },
