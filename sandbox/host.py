@@ -152,6 +152,8 @@ class Host:
             if isinstance(error, OSError):
                 raise SandboxError(f"run {run_name} could not be started: {error}") from error
             raise
+        finally:
+            self._network.refill()
         with self._lock:
             self._running[run_name] = sandbox
         return sandbox

@@ -65,6 +65,7 @@ class NetworkPool:
         self._guard = threading.Lock()
         self._closing = False
         self._next_number = 0
+        self._ordered: set[int] = set()
         self._known: dict[int, _Known] = {}
         self._ready: queue.SimpleQueue[NetworkSlot] = queue.SimpleQueue()
         self._answers: dict[tuple[str, int], Future[Any]] = {}
@@ -73,8 +74,7 @@ class NetworkPool:
         self._helper = helper.start(config, lock_fd, None)
         self._watcher = threading.Thread(target=self._watch, name="sandbox-netd", daemon=True)
         self._watcher.start()
-        for _ in range(config.ready_slots):
-            self._order()
+        self.refill()
         try:
             self._await_uplink()
         except BaseException:
@@ -95,6 +95,8 @@ class NetworkPool:
         Raises `SandboxError` when none comes within the start time-out.
         """
         try:
+            if self._ready.empty():
+                self.refill()
             slot = self._ready.get(timeout=self._config.start_timeout_s)
         except queue.Empty:
             raise SandboxError(
@@ -103,15 +105,22 @@ class NetworkPool:
             ) from None
         if rules.mode == "none":  # as it was made
             slot.opened.set_result(None)
-            self._order()
             return slot
         with self._guard:
             self._known[slot.number].rules = rules
             self._answers["open", slot.number] = slot.opened
             self._tell("open", slot.number, rules=rules.to_fields())
-        # The next one is made when this one is in use: netd is not to do both at once.
-        slot.opened.add_done_callback(lambda _: self._order())
         return slot
+
+    def refill(self) -> None:
+        """Have as many slots made as are missing; they come by themselves. For after a start: what
+        makes them would compete with it for the processor."""
+        with self._guard:
+            missing = self._config.ready_slots - self._ready.qsize() - len(self._ordered)
+            for _ in range(missing):
+                self._next_number += 1
+                self._ordered.add(self._next_number)
+                self._tell("make", self._next_number)
 
     def wait_opened(self, slot: NetworkSlot) -> None:
         """Raises `SandboxError` when the policy could not be put in force."""
@@ -168,11 +177,6 @@ class NetworkPool:
         except FutureTimeoutError:
             raise SandboxError("the uplink did not come up in time") from None
 
-    def _order(self) -> None:
-        with self._guard:
-            self._next_number += 1
-            self._tell("make", self._next_number)
-
     def _tell(self, op: str, slot: int, **fields: Any) -> None:
         # To a netd that just died: the watcher notices as well and repeats what still matters.
         with contextlib.suppress(OSError):
@@ -194,7 +198,8 @@ class NetworkPool:
             slot = NetworkSlot(int(fields["slot"]), message.fds[0], Future())
             with self._guard:
                 self._known[slot.number] = _Known(slot.namespace_fd)
-            self._ready.put(slot)
+                self._ordered.discard(slot.number)
+                self._ready.put(slot)
         elif message.op == "uplink":
             self._heard_of_uplink(fields["state"], fields["detail"])
         elif message.op == "opened":
@@ -219,11 +224,12 @@ class NetworkPool:
         fields = message.fields
         logger.error("netd_request_failed", extra={"netd": dict(fields)})
         with self._guard:
+            self._ordered.discard(int(fields["slot"]))
             answer = self._answers.pop((fields["request"], int(fields["slot"])), None)
         if answer is not None:
             answer.set_exception(SandboxError(f"the network helper (netd): {fields['error']}"))
         if fields["request"] == "make":
-            again = threading.Timer(_RETRY_S, self._order)
+            again = threading.Timer(_RETRY_S, self.refill)
             again.daemon = True
             again.start()
 
@@ -263,11 +269,9 @@ class NetworkPool:
             for request, number in self._answers:
                 if request == "refusals":
                     self._tell("refusals", number)
-            being_opened = sum(1 for request, _ in self._answers if request == "open")
-            missing = self._config.ready_slots - self._ready.qsize() - being_opened
+            self._ordered.clear()
             slots = len(self._known)
-        for _ in range(missing):
-            self._order()
+        self.refill()
         logger.warning("netd_restarted", extra={"netd": {"exit_status": status, "slots": slots}})
         self._notify("helper_restarted", f"exit status {status}")
         return True
