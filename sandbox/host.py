@@ -53,10 +53,7 @@ class Host:
         Raises `SandboxUnavailableError` with everything that is missing. A live runner of the same
         name is one such problem.
         """
-        tools, runtime = checks.examine()
-        tree = cgroups.detect(config.name)
-        if problems := tree.prepare():
-            raise SandboxUnavailableError(problems)
+        tools, runtime, tree = checks.require(config)
         checks.harden_this_process()
         equipment = Equipment(
             tools=tools,
