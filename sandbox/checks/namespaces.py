@@ -91,7 +91,12 @@ def _check_bubblewrap(
     if not _refusal(bwrap, KINDS, uid):
         yield ok(f"bubblewrap makes all namespaces for uid {uid}: {', '.join(KINDS)}")
         return
-    refused = {kind: said for kind in KINDS if (said := _refusal(bwrap, (kind,), uid))}
+    refused = {}
+    for kind in KINDS:
+        if said := _refusal(bwrap, (kind,), uid):
+            refused[kind] = said
+        if "user" in refused:
+            break  # no other is made without it
     remedy = causes(settings, bwrap)
     for kind, said in (refused or {"all together": _refusal(bwrap, KINDS, uid)}).items():
         what = f"bubblewrap cannot make namespaces ({kind}) for uid {uid}: {said}"
@@ -119,17 +124,20 @@ def _check_netd(settings: Mapping[str, int]) -> Finding:
 
 
 def _said(command: list[str], **drop: object) -> str:
-    run = subprocess.run(
-        command,
-        env={},
-        cwd=_PACKAGE_ROOT if not drop else "/",
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_TIMEOUT_S,
-        check=False,
-        **drop,  # type: ignore[call-overload]
-    )
+    try:
+        run = subprocess.run(
+            command,
+            env={},
+            cwd=_PACKAGE_ROOT if not drop else "/",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+            **drop,  # type: ignore[call-overload]
+        )
+    except OSError as error:
+        return f"it does not start: {error.strerror}"
     if run.returncode == 0:
         return ""
     lines = run.stderr.strip().splitlines()

@@ -24,6 +24,12 @@ def check(config: HostConfig) -> Iterator[Finding]:
         )
         return
     first, last = config.first_uid, config.first_uid + config.slots - 1
+    if not _is_mapped(first, last):
+        yield fail(
+            f"this root is that of a container without user ids {first}..{last}",
+            "map as many subordinate ids into it, or run as root of the machine itself",
+        )
+        return
     accounts = [user.pw_name for user in pwd.getpwall() if first <= user.pw_uid <= last]
     owners, highest = _subordinate(first, last)
     remedy = _REMEDY.format(free=max(highest, last) // 100_000 * 100_000 + 100_000)
@@ -35,6 +41,13 @@ def check(config: HostConfig) -> Iterator[Finding]:
         yield warn(f"user ids {first}..{last} of the runs are subordinate ids of {listed}", remedy)
     if not accounts and not owners:
         yield ok(f"user ids {first}..{last} of the runs are nobody else's")
+
+
+def _is_mapped(first: int, last: int) -> bool:
+    """Whether one line of our user namespace's map (inside, outside, count) has all of them."""
+    lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
+    maps = [tuple(map(int, line.split())) for line in lines]
+    return any(begin <= first and last < begin + count for begin, _, count in maps)
 
 
 def _subordinate(first: int, last: int) -> tuple[set[str], int]:
