@@ -14,6 +14,7 @@ package_of() {
         redis-server) echo redis-server ;;
         nft) echo nftables ;;
         slirp4netns) echo slirp4netns ;;
+        ip) echo iproute2 ;;
         */postgres) echo postgresql-15 ;;
         *) echo util-linux ;;
     esac

@@ -23,7 +23,6 @@ from sandbox.errors import (
     SandboxUnavailableError,
 )
 from sandbox.launch import Equipment, Place, launch
-from sandbox.network import requirements
 from sandbox.network.events import NetworkEvent
 from sandbox.network.pool import NetworkPool, NetworkSlot
 from sandbox.policy import Rules
@@ -81,12 +80,7 @@ class Host:
         Raises `SandboxUnavailableError` with everything that is missing. A live runner of the same
         name is one such problem.
         """
-        tools, runtime = checks.examine(config.rootfs)
-        if lacks := list(requirements.problems(config)):
-            raise SandboxUnavailableError(lacks)
-        tree = cgroups.detect(config.name)
-        if problems := tree.prepare():
-            raise SandboxUnavailableError(problems)
+        tools, runtime, tree = checks.require(config)
         checks.harden_this_process()
         equipment = Equipment(
             tools=tools,

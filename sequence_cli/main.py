@@ -21,6 +21,7 @@ COMMANDS = {
     "login": "sequence_cli.commands.login:login",
     "strategy": "sequence_cli.commands.strategy:strategy",
     "dev": "sequence_cli.dev.command:dev",
+    "doctor": "sequence_cli.commands.doctor:doctor",
 }
 
 

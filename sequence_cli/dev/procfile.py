@@ -17,7 +17,7 @@ def project_root() -> Path:
     root = Path(__file__).resolve().parents[2]
     if not (root / "Procfile").is_file():
         raise CliError(
-            "`sequence dev` needs the platform's own folder: clone the repository and run it there"
+            "this command needs the platform's own folder: clone the repository and run it there"
         )
     return root
 

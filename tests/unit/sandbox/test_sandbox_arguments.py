@@ -18,7 +18,6 @@ from sandbox import (
     WorkspaceFile,
     bwrap,
     chain,
-    checks,
 )
 from sandbox.payload import Payload
 from sandbox.runtime import Runtime
@@ -104,34 +103,6 @@ def test_an_ordinary_user_enters_netds_user_namespace() -> None:
     assert f"--user=/proc/{os.getpid()}/fd/8" in given
     assert "--preserve-credentials" in given
     assert not any(word.startswith("--setuid") for word in given)
-
-
-def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "_SEARCH_PATH", "/nonexistent")
-    monkeypatch.setattr(checks, "_setting", lambda name: 1 if "apparmor" in name else 0)
-    monkeypatch.setattr(checks, "_bwrap_profile", lambda: False)
-    with pytest.raises(SandboxUnavailableError) as caught:
-        checks.examine()
-    text = str(caught.value)
-    assert len(caught.value.problems) == 4
-    for remedy in (
-        "apt-get install bubblewrap util-linux",
-        "sysctl -w user.max_user_namespaces",
-        "sysctl -w kernel.unprivileged_userns_clone=1",
-        "/etc/apparmor.d/bwrap",
-    ):
-        assert remedy in text
-
-
-def test_an_old_bubblewrap_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = tmp_path / "bwrap"
-    old.write_text("#!/bin/sh\necho bubblewrap 0.4.1\n")
-    old.chmod(0o755)
-    monkeypatch.setattr(checks, "_SEARCH_PATH", f"{tmp_path}:{checks._SEARCH_PATH}")
-    with pytest.raises(
-        SandboxUnavailableError, match=r"0\.8 is needed, .* says bubblewrap 0\.4\.1"
-    ):
-        checks.examine()
 
 
 def test_a_problem_reads_as_what_and_remedy() -> None:

@@ -37,6 +37,7 @@ def claim(artifact: bytes | None = None, **fields: Any) -> Claim:
         env={},
         manifest={},
         resources={"cpu_millis": 250, "memory_mb": 64, "timeout_secs": 0},
+        network={},
         secrets=None,
         sequence_api_key=None,
     )

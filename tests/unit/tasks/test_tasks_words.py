@@ -21,6 +21,7 @@ CLAIM = Claim(
     env={"TOKEN": "env-canary"},
     manifest={"key": "manifest-canary"},
     resources={"cpu_millis": 250, "memory_mb": 512, "timeout_secs": 0},
+    network={},
     secrets=None,
     sequence_api_key=None,
 )

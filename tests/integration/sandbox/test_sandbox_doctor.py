@@ -1,0 +1,113 @@
+"""The doctor on this host, and on the same host made unfit in ways that need no reboot."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sealed import group_directories
+
+import sandbox
+
+ROOT = Path(__file__).resolve().parents[3]
+UID = 414_000
+
+
+@pytest.fixture
+def package() -> Iterator[Path]:
+    """The package where every user may read it."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    shutil.copytree(Path(sandbox.__file__).parent, folder / "sandbox")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def run(
+    *arguments: str, before: Sequence[str] = (), cwd: Path = ROOT, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    python = "/usr/bin/python3" if options else sys.executable
+    return subprocess.run(
+        [*before, python, "-B", "-m", "sandbox.doctor", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def findings(text: str, level: str) -> Mapping[str, Any]:
+    """What was found on this level, with its remedies."""
+    report = json.loads(text)
+    assert report["fit"] == all(entry["level"] != "FAIL" for entry in report["findings"])
+    return {
+        entry["what"]: entry["remedy"] for entry in report["findings"] if entry["level"] == level
+    }
+
+
+def test_a_fit_host_is_told_so_in_lines() -> None:
+    done = run()
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, empty, verdict = done.stdout.splitlines()
+    assert (empty, verdict) == ("", "a runner can start here")
+    assert all(line.startswith(("ok ", "warn ", "       ")) for line in lines)
+    assert any(line.startswith("ok   the trial run was sealed off: ") for line in lines)
+
+
+def test_it_leaves_nothing() -> None:
+    name = f"doctor-leaves-{os.getpid()}"
+    assert run("--name", name).returncode == 0
+    assert group_directories(name) == []
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/sequence-{name}"))
+
+
+def test_a_name_that_a_live_runner_has_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandbox.host._LOCK_TIMEOUT_S", 0.2)
+    config = sandbox.HostConfig(
+        name=f"doctor-held-{os.getpid()}", slots=1, ready_slots=1, first_uid=371_000
+    )
+    host = sandbox.Host.open(config)
+    try:
+        from sandbox.doctor import diagnose
+
+        found = diagnose(config)
+    finally:
+        host.close()
+    assert [finding.what for finding in found if finding.level == "FAIL"] == [
+        f"another runner named {config.name!r} is alive on this host"
+    ]
+
+
+def test_no_user_namespaces(tmp_path: Path) -> None:
+    """In a user namespace of the test's own, whose limit binds only what is below it."""
+    script = tmp_path / "without"
+    script.write_text('#!/bin/sh\necho 0 >/proc/sys/user/max_user_namespaces\nexec "$@"\n')
+    script.chmod(0o755)
+    done = run("--json", before=["unshare", "--user", "--map-root-user", str(script)])
+    assert done.returncode == 1
+    failed = findings(done.stdout, "FAIL")
+    remedy = "sysctl -w user.max_user_namespaces=15000 (to keep it: a file in /etc/sysctl.d)"
+    refused = [what for what in failed if what.startswith("bubblewrap cannot make namespaces")]
+    assert {failed[what]["debian"] for what in refused} == {remedy}
+    assert "this root is that of a container without user ids 200000..200063" in failed
+
+
+def test_an_ordinary_user_without_delegation(package: Path) -> None:
+    done = run("--json", cwd=package, user=UID, group=UID, extra_groups=[], env={})
+    assert done.returncode == 1
+    failed = findings(done.stdout, "FAIL")
+    (denied,) = failed
+    assert denied.startswith(f"uid {UID} may not make control groups")
+    assert f"chown -R {UID}" in failed[denied]["debian"]
+    shared = "strategies share the runner's own user id, and with it the kernel's per-user quotas"
+    assert shared in findings(done.stdout, "warn")
