@@ -20,7 +20,7 @@ def test_usage_and_isolation_are_shown(api: Api, cli: CommandLine) -> None:
     assert live["ended_at"] is None
     assert live["epoch"] == 1
     assert live["isolation"]["seccomp"] == "deny list"
-    assert "peak" in cli.run("strategy", "status", "hungry").stdout
+    assert "peak" in cli.run("strategy", "status", "hungry")
     api.stop(strategy_id)
     api.wait(strategy_id, status="stopped")
     ended = api.row(strategy_id)["run"]
