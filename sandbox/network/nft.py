@@ -65,6 +65,7 @@ class Nft:
 
 
 def is_available() -> bool:
+    """Whether the library is there."""
     try:
         _load()
     except OSError:

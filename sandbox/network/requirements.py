@@ -25,6 +25,7 @@ def problems(config: HostConfig) -> Iterator[Problem]:
 
 
 def slirp4netns() -> str:
+    """Path of the tool, or its name when it is missing."""
     return shutil.which("slirp4netns", path=_SEARCH_PATH) or "slirp4netns"
 
 

@@ -74,10 +74,12 @@ class SlotSockets:
 
 
 def slot_address(slot: int) -> str:
+    """The slot's own address, as the program sees it."""
     return str(IPv4Address(_FIRST_ADDRESS + slot % _ADDRESSES))
 
 
 def slot_interface(slot: int) -> str:
+    """Name of the slot's interface in the router's namespace."""
     return f"s{slot}"
 
 

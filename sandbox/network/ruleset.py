@@ -125,6 +125,7 @@ update @refused {{ ip saddr . ip daddr . meta l4proto . th dport counter }}
 
 
 def add_slot(interface: str, address: str) -> str:
+    """The commands that put a slot under the rules."""
     return _element("add", "slots", f'"{interface}" . {address}')
 
 
@@ -178,6 +179,7 @@ def open_named(address: str, found: Iterable[str], port: int | None, lasts_s: in
 
 
 def replace_own(addresses: Iterable[str]) -> list[str]:
+    """The commands that renew the set of the host's own addresses."""
     listed = ", ".join(sorted(set(addresses)))
     return [f"flush set {TABLE} own", *([_element("add", "own", listed)] if listed else [])]
 
