@@ -58,7 +58,7 @@ class Reply:
 
 
 def parse_query(data: bytes) -> Query:
-    """The question of a packet. Raises ValueError for what is none."""
+    """The question of a packet. Raises `MalformedError` for what is none."""
     number, flags, questions, *_ = _header(data)
     if flags & (_RESPONSE | _OPCODE) or questions != 1:
         raise MalformedError("not a query with one question")
