@@ -4,6 +4,7 @@ import base64
 import http.client
 import io
 import json
+import random
 import signal
 import socket
 import subprocess
@@ -123,6 +124,15 @@ def _tar(source: str) -> bytes:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nothing listens on at this moment.
+
+    Below the kernel's range for outgoing connections: one of those might take it before its user.
+    """
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

@@ -7,6 +7,7 @@ else a message says which part failed and where its log is, and the folder with 
 import json
 import os
 import queue
+import random
 import shutil
 import signal
 import socket
@@ -196,9 +197,18 @@ def say(text: str) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nothing listens on at this moment.
+
+    Below the kernel's range for outgoing connections: one of those might take it before its user.
+    """
+    while True:
+        port = random.randrange(20_000, 30_000)  # noqa: S311 - no secret
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 if __name__ == "__main__":

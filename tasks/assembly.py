@@ -29,6 +29,7 @@ from tasks.identity import Identity, identify
 from tasks.logs.shipper import LogShipper
 from tasks.program import Terms, api_relay
 from tasks.runner import Parts, Runner
+from tasks.usage import UsageSampler
 from tasks.wake import WakeListener
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Assembly:
     heartbeat: Heartbeat
     wake: WakeListener
     shipper: LogShipper
+    sampler: UsageSampler
 
 
 def assemble(settings: Settings) -> Assembly:
@@ -72,6 +74,15 @@ def assemble(settings: Settings) -> Assembly:
             first_uid=settings.runner_first_uid,
         )
     )
+    try:
+        return _assemble_on(host, settings, identity, api_url)
+    except BaseException:
+        # Nothing runs yet; its control groups would stay behind for ever.
+        host.close()
+        raise
+
+
+def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: str) -> Assembly:
     database = Database(settings.database_url, pool_size=20)
     redis = connect(settings.redis_url)
     announcer = Announcer(settings)
@@ -88,6 +99,7 @@ def assemble(settings: Settings) -> Assembly:
         registry,
     )
     shipper = LogShipper(redis, max_lines=settings.log_max_lines)
+    sampler = UsageSampler(redis, claims)
     wake = WakeListener(redis, identity.runner_id, heartbeat.beat_now)
     parts = Parts(
         settings=settings,
@@ -96,6 +108,7 @@ def assemble(settings: Settings) -> Assembly:
         registry=registry,
         heartbeat=heartbeat,
         shipper=shipper,
+        sampler=sampler,
         announcer=announcer,
         host=host,
         opener=Opener(settings.credential_encryption_key),
@@ -107,10 +120,12 @@ def assemble(settings: Settings) -> Assembly:
         bury=partial(_bury, database, redis),
         delete_logs=partial(_delete_logs, redis),
     )
-    for thread in (heartbeat, shipper, wake):
+    for thread in (heartbeat, shipper, sampler, wake):
         thread.start()
     log.info("runner_ready", extra={"runner_id": identity.runner_id, "pid": os.getpid()})
-    return Assembly(Runner(parts), identity, database, announcer, host, heartbeat, wake, shipper)
+    return Assembly(
+        Runner(parts), identity, database, announcer, host, heartbeat, wake, shipper, sampler
+    )
 
 
 def take_apart(assembly: Assembly) -> None:
@@ -118,6 +133,7 @@ def take_apart(assembly: Assembly) -> None:
     if not assembly.runner.wait_until_idle(_IDLE_WITHIN_S):
         log.error("runs_left_behind", extra={"runner_id": assembly.identity.runner_id})
     assembly.wake.close()
+    assembly.sampler.close()
     assembly.heartbeat.close()
     assembly.shipper.close(_SHIP_WITHIN_S)
     assembly.host.close()

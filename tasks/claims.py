@@ -5,6 +5,7 @@ nothing. Times are the database's, so that runners on many machines agree.
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,6 +129,12 @@ class Claims:
                 .execution_options(synchronize_session=False)
             ).all()
         return {row.strategy_id: (row.epoch, row.stop_requested_at is not None) for row in rows}
+
+    def record_isolation(self, isolations: Mapping[str, dict[str, Any]]) -> None:
+        """Write, by run id, what runs are sealed off by; their runner may not live to their end."""
+        with self._database.transaction() as session:
+            for run_id, isolation in isolations.items():
+                session.execute(update(Run).where(Run.run_id == run_id).values(isolation=isolation))
 
     def finish(self, claim: Claim, ending: Ending) -> Verdict:
         """Write how a run ended and what follows; nothing if the row has another owner by now."""

@@ -1,5 +1,6 @@
 """How a run ended, from evidence, and what that means for its strategy."""
 
+import signal
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -9,6 +10,8 @@ from app.strategies.lifecycle import FRESH_START, Change
 from app.strategies.models import Strategy
 from app.strategies.states import DesiredState, Event, Reason
 from tasks.restart import FailureHistory, judge
+
+_SIGNALS = frozenset(signal.Signals)
 
 
 class Cause(StrEnum):
@@ -50,7 +53,7 @@ class Ending:
         """Which kind of failure a program's own end was."""
         if self.was_oom:
             return Reason.OOM
-        if self.exit_code is not None and self.exit_code > 128:
+        if self.exit_code is not None and self.exit_code - 128 in _SIGNALS:
             return Reason.SIGNAL
         return Reason.EXIT_NONZERO
 
@@ -89,7 +92,7 @@ def _failure(row: Strategy, ending: Ending, actor: str, values: dict[str, Any]) 
     reason = Reason.SANDBOX_ERROR if is_ours else ending.failure_reason
     past = FailureHistory(row.failure_streak, row.crash_signature, row.crash_count)
     failure = f"{reason}:{ending.exit_code}:{ending.last_error_line}"
-    judgement = judge(past, lived_s=ending.lived_s, failure=failure)
+    judgement = judge(past, lived_s=ending.lived_s, failure=None if is_ours else failure)
     history = judgement.history
     values |= {
         "failure_streak": history.streak,

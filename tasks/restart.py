@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _INITIAL_S = 1.0
 _MAX_S = 60.0
@@ -35,13 +35,16 @@ class Judgement:
     delay_s: float | None
 
 
-def judge(past: FailureHistory, *, lived_s: float, failure: str) -> Judgement:
+def judge(past: FailureHistory, *, lived_s: float, failure: str | None) -> Judgement:
     """Decide about the restart after a run of `lived_s` seconds that ended with `failure`.
 
     The first restart is immediate, later ones wait twice as long each, up to a minute; a run of
-    ten minutes resets that. The same failure ten times in a row is a crash loop.
+    ten minutes resets that. The same failure ten times in a row is a crash loop; a failure of ours
+    (None) is not the program's and never counts towards one.
     """
     streak = 0 if lived_s >= _RESET_AFTER_S else past.streak
+    if failure is None:
+        return Judgement(replace(past, streak=streak + 1), _delay_s(streak))
     signature = hashlib.sha256(failure.encode()).hexdigest()
     is_same = signature == past.signature and lived_s < _LOOP_BROKEN_AFTER_S
     repeats = past.repeats + 1 if is_same else 1

@@ -22,6 +22,7 @@ from tasks.logs.redaction import Redactor
 from tasks.logs.shipper import LogShipper, RunLog
 from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
 from tasks.supervision import Supervision, Watch
+from tasks.usage import UsageSampler
 from tasks.words import farewell, greeting
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Parts:
     registry: Registry
     heartbeat: Heartbeat
     shipper: LogShipper
+    sampler: UsageSampler
     announcer: Announcer
     host: Host
     opener: Opener
@@ -117,6 +119,7 @@ class Runner:
         program = build_program(claim, secrets, parts.terms)
         sandbox = parts.host.spawn(program, run_name=claim.run_id)
         started_at = time.monotonic()
+        parts.sampler.add(claim.run_id, sandbox)
         try:
             supervision = Supervision(sandbox, self._watch(claim, control, run_log, secrets))
             supervision.watch()
@@ -124,6 +127,8 @@ class Runner:
             sandbox.kill()
             sandbox.finish()
             raise
+        finally:
+            parts.sampler.remove(claim.run_id)
         return _ending(sandbox, supervision, time.monotonic() - started_at)
 
     def _watch(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from redis import Redis
+from sqlalchemy import text
 from support.api import Caller, Web, web
 from support.owners import Rows
 from support.postgres_server import PostgresServer
@@ -68,14 +69,6 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres: PostgresServer) -> str:
-    """The name of a database with the schema."""
-    name = postgres.create_database()
-    _migrate(_driver_url(postgres.url(name)))
-    return name
-
-
-@pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with the schema, to be copied."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
@@ -85,32 +78,88 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
-    """A SQLite database with the schema."""
+    """A SQLite database of this test's own, with the schema."""
     path = tmp_path / "sequence.db"
     shutil.copy(migrated_sqlite, path)
     return f"sqlite:///{path}"
 
 
+@pytest.fixture(scope="session")
+def shared_urls(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """The database of each kind that tests share: making one for each test takes too long."""
+    made: dict[str, str] = {}
+
+    def url_of(kind: str) -> str:
+        if kind not in made:
+            url = f"sqlite:///{tmp_path_factory.mktemp('shared')}/sequence.db"
+            if kind == "postgresql":
+                server: PostgresServer = request.getfixturevalue("postgres")
+                url = server.url(server.create_database())
+                url = url.replace("postgresql://", "postgresql+psycopg://")
+            _migrate(url)
+            made[kind] = url
+        return made[kind]
+
+    return url_of
+
+
+@pytest.fixture(scope="session")
+def shared_databases() -> Iterator[Callable[[str], Database]]:
+    """Connections to those, kept from test to test."""
+    made: dict[str, Database] = {}
+
+    def database_of(url: str) -> Database:
+        if url not in made:
+            made[url] = Database(url)
+        return made[url]
+
+    yield database_of
+    for database in made.values():
+        database.close()
+
+
+@pytest.fixture(scope="session")
+def shared_webs() -> Iterator[Callable[[str, str], Web]]:
+    """Web processes on those."""
+    with ExitStack() as stack:
+        made: dict[str, Web] = {}
+
+        def web_of(database_url: str, redis_url: str) -> Web:
+            if database_url not in made:
+                made[database_url] = stack.enter_context(web(database_url, redis_url))
+            return made[database_url]
+
+        yield web_of
+
+
 @pytest.fixture
-def postgres_url(postgres: PostgresServer, migrated_postgres: str) -> str:
+def postgres_url(
+    shared_urls: Callable[[str], str], shared_databases: Callable[[str], Database]
+) -> str:
     """A PostgreSQL database with the schema and without rows."""
-    postgres.empty(migrated_postgres, Base.metadata.tables)
-    return _driver_url(postgres.url(migrated_postgres))
+    url = shared_urls("postgresql")
+    _empty(shared_databases(url))
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """A database with the schema, on each of the two servers in turn."""
-    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
-    url: str = request.getfixturevalue(name)
+def database_url(
+    request: pytest.FixtureRequest,
+    shared_urls: Callable[[str], str],
+    shared_databases: Callable[[str], Database],
+) -> str:
+    """A database with the schema and without rows, of each kind in turn."""
+    url = shared_urls(request.param)
+    _empty(shared_databases(url))
     return url
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(database_url: str, shared_databases: Callable[[str], Database]) -> Database:
     """Connections to that database."""
-    with closing(Database(database_url)) as made:
-        yield made
+    return shared_databases(database_url)
 
 
 @pytest.fixture
@@ -120,10 +169,9 @@ def rows(database: Database) -> Rows:
 
 
 @pytest.fixture
-def web_process(database_url: str, redis_url: str) -> Iterator[Web]:
+def web_process(database_url: str, redis_url: str, shared_webs: Callable[[str, str], Web]) -> Web:
     """A web process on both."""
-    with web(database_url, redis_url) as made:
-        yield made
+    return shared_webs(database_url, redis_url)
 
 
 @pytest.fixture
@@ -132,10 +180,15 @@ def caller(web_process: Web) -> Caller:
     return web_process.caller()
 
 
-def _driver_url(url: str) -> str:
-    return url.replace("postgresql://", "postgresql+psycopg://")
-
-
 def _migrate(url: str) -> None:
     with closing(Database(url)) as database:
         migrations.upgrade(database)
+
+
+def _empty(database: Database) -> None:
+    with database.transaction() as session:
+        if database.engine.dialect.name == "postgresql":
+            # A test that left a lock behind is to be named, not waited for.
+            session.execute(text("SET LOCAL lock_timeout = '5s'"))
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(table.delete())

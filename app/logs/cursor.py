@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from app.errors import Detail, InvalidParamsError
 
-_FORM = re.compile(r"(\d{1,18})-(\d{1,18})")
+# No epoch has ten digits: PostgreSQL would raise at a number that its column cannot hold.
+_FORM = re.compile(r"(\d{1,9})-(\d{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from flask_smorest import Blueprint
 
 from app.api.auth import caller, requires_key
 from app.api.context import services
+from app.errors import Detail, InvalidParamsError
 from app.logs import cursor
 from app.logs import service as logs
 from app.logs.follow import Follower
@@ -24,6 +25,9 @@ def read_logs(query: dict[str, Any], strategy_id: str) -> Any:
     """Lines of the latest run, or of the one that is named; `follow=true` keeps delivering."""
     resume_at = query["after"] or (request.headers.get("Last-Event-ID") if query["follow"] else "")
     after = cursor.parse(resume_at, "after") if resume_at else None
+    if query["follow"] and query["run_id"]:
+        message = "follow goes on across runs; leave out run_id, or follow"
+        raise InvalidParamsError(message, [Detail("run_id", message)])
     if query["follow"]:
         return _follow(strategy_id, after)
     page = logs.read(

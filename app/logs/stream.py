@@ -69,7 +69,9 @@ def entry_id(last_number: int) -> str:
 def encode(lines: Sequence[Line], *, is_end: bool = False) -> dict[bytes, bytes]:
     """The fields of an entry with these lines, which must be numbered without a gap."""
     packed = [[line.ts_ms, line.channel, line.text] for line in lines]
-    fields = {_LINES: json.dumps(packed, ensure_ascii=False, separators=(",", ":")).encode()}
+    text = json.dumps(packed, ensure_ascii=False, separators=(",", ":"))
+    # What UTF-8 cannot hold must not keep the lines around it.
+    fields = {_LINES: text.encode(errors="replace")}
     return fields | {_END: b"1"} if is_end else fields
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.database import Base
 from app.secrets.envelope import Sealed
@@ -77,6 +77,10 @@ class Strategy(Base):
     created_at: Mapped[float]
     updated_at: Mapped[float]
     deleted_at: Mapped[float | None]
+
+    run: Mapped["Run | None"] = relationship(
+        primaryjoin="foreign(Strategy.run_id) == Run.run_id", viewonly=True, lazy="raise"
+    )
 
     def seal(self, slot: str, sealed: Sealed | None) -> None:
         """Put a sealed value, or nothing, into the four columns of `slot`."""

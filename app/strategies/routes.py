@@ -11,6 +11,7 @@ from app.strategies import service
 from app.strategies.schemas import (
     CreateSchema,
     DeletedSchema,
+    InspectedStrategySchema,
     OneStrategySchema,
     StrategyListSchema,
 )
@@ -42,10 +43,10 @@ def list_strategies() -> Any:
 
 @blueprint.route("/<strategy_id>", methods=["GET"])
 @requires_key
-@blueprint.response(200, OneStrategySchema)
+@blueprint.response(200, InspectedStrategySchema)
 def get_strategy(strategy_id: str) -> Any:
-    """One strategy."""
-    return {"strategy": service.get(services(), caller(), strategy_id)}
+    """One strategy with its current or last run."""
+    return {"strategy": service.inspect(services(), caller(), strategy_id)}
 
 
 @blueprint.route("/<strategy_id>/start", methods=["POST"])

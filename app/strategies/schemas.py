@@ -147,10 +147,35 @@ class StrategySchema(Schema):
     updated_at = fields.Function(lambda row: int(row.updated_at))
 
 
+class RunSchema(Schema):
+    """One run. `usage`: memory_bytes, memory_peak_bytes, cpu_s, throttled_s, oom_kills, pids."""
+
+    run_id = fields.String()
+    epoch = fields.Integer()
+    started_at = fields.Function(lambda run: int(run.started_at))
+    ended_at = fields.Function(lambda run: None if run.ended_at is None else int(run.ended_at))
+    reason = fields.String(allow_none=True)
+    exit_code = fields.Integer(allow_none=True)
+    usage = fields.Dict(allow_none=True)
+    isolation = fields.Dict(allow_none=True)
+
+
+class StrategyAndRunSchema(StrategySchema):
+    """A strategy with its current or last run; `usage` is live while it runs."""
+
+    run = fields.Nested(RunSchema, allow_none=True)
+
+
 class OneStrategySchema(Schema):
     """`{"strategy": {...}}`."""
 
     strategy = fields.Nested(StrategySchema)
+
+
+class InspectedStrategySchema(Schema):
+    """`{"strategy": {...}}`, with its run."""
+
+    strategy = fields.Nested(StrategyAndRunSchema)
 
 
 class StrategyListSchema(Schema):

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from app.api.context import Services
 from app.artifacts import intake
@@ -25,6 +26,7 @@ from app.strategies import lifecycle, placement, repository
 from app.strategies.models import Strategy
 from app.strategies.states import DesiredState, Reason, Status
 from app.strategies.termination import bury
+from app.strategies.usage import live_usage
 
 REPEAT_WINDOW_S = 60.0
 """For this long the same create again is taken for a client's retry."""
@@ -99,6 +101,21 @@ def get(services: Services, caller: Principal, strategy_id: str) -> Strategy:
     """
     with services.database.reading() as session:
         return _found(session, caller, strategy_id)
+
+
+def inspect(services: Services, caller: Principal, strategy_id: str) -> Strategy:
+    """One strategy with its current or last run, and what that uses at the moment.
+
+    Raises:
+        NotFoundError: the caller has none with this id.
+    """
+    with services.database.reading() as session:
+        row = _found(session, caller, strategy_id)
+        run = repository.find_run(session, strategy_id, row.run_id) if row.run_id else None
+    set_committed_value(row, "run", run)
+    if run is not None and run.ended_at is None:
+        set_committed_value(run, "usage", live_usage(services.redis, run.run_id))
+    return row
 
 
 def start(services: Services, caller: Principal, strategy_id: str) -> Strategy:

@@ -9,6 +9,7 @@ from sequence_cli.api.client import ApiClient
 from sequence_cli.api.strategies import Row, StrategiesApi
 from sequence_cli.connection import Connection
 from sequence_cli.connection_options import with_connection
+from sequence_cli.output.run_words import isolation_in_words, usage_in_words
 from sequence_cli.output.status_words import (
     local_time,
     reason_in_words,
@@ -47,6 +48,8 @@ def _pairs(row: Row, now_s: float) -> list[tuple[str, str]]:
         ("exit code", "" if exit_code is None else str(exit_code)),
         ("restarts", str(row.get("restart_count", 0))),
         ("run", row.get("run_id") or "-"),
+        ("uses", usage_in_words(row.get("run"))),
+        ("sealed by", isolation_in_words(row.get("run"))),
         ("target", row.get("latency_target") or "-"),
         ("mode", "sandbox" if row["is_sandbox"] else "live"),
         ("entrypoint", row["entrypoint"]),

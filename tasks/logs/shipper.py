@@ -19,7 +19,8 @@ from app.logs.stream import Channel, Line, add_notice, encode, entry_id, logs_ke
 
 log = logging.getLogger(__name__)
 
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 4 << 20
+_LINE_BYTES = 128  # what an empty line costs: a flood of them must fill the buffer as well
 _ENTRY_LINES = 512
 _ENTRY_BYTES = 256 * 1024
 _AWAY_PAUSE_S = 0.5
@@ -54,7 +55,8 @@ class RunLog:
         with self._lock:
             if self._is_closed:
                 return
-            if self._pending_bytes + len(text) > _BUFFER_BYTES and channel != Channel.SYSTEM:
+            is_full = self._pending_bytes + _cost_bytes(text) > _BUFFER_BYTES
+            if is_full and channel != Channel.SYSTEM:
                 self._dropped += 1
                 return
             self._mark_dropped()
@@ -64,6 +66,8 @@ class RunLog:
     def close(self, last_words: str) -> None:
         """Add the platform's last line; followers are told once it is stored."""
         with self._lock:
+            if self._is_closed:
+                return
             self._mark_dropped()
             self._append(Channel.SYSTEM, last_words)
             self._is_closed = True
@@ -90,7 +94,7 @@ class RunLog:
     def _append(self, channel: Channel, text: str) -> None:
         self._last_number += 1
         self._pending.append(Line(self._last_number, time.time_ns() // 1_000_000, channel, text))
-        self._pending_bytes += len(text)
+        self._pending_bytes += _cost_bytes(text)
 
     def take(self) -> Shipment:
         """The next batch; the same one again as long as it was not confirmed.
@@ -127,10 +131,14 @@ class RunLog:
         size = 0
         while self._pending and len(lines) < _ENTRY_LINES and size < _ENTRY_BYTES:
             line = self._pending.popleft()
-            self._pending_bytes -= len(line.text)
+            self._pending_bytes -= _cost_bytes(line.text)
             size += len(line.text)
             lines.append(line)
         return tuple(lines)
+
+
+def _cost_bytes(text: str) -> int:
+    return _LINE_BYTES + len(text)
 
 
 class LogShipper(threading.Thread):
@@ -188,8 +196,11 @@ class LogShipper(threading.Thread):
             try:
                 with self._sending:
                     self._ship(batch)
-            except RedisError as error:
-                log.warning("log_shipping_failed", extra={"error": type(error).__name__})
+            except Exception as error:
+                # Redis is away, or something is broken: without this thread no run has a log.
+                is_away = isinstance(error, RedisError)
+                names = {"error": type(error).__name__}
+                log.warning("log_shipping_failed", extra=names, exc_info=not is_away)
                 if time.monotonic() > self._give_up_at:
                     return
                 self._away.wait(_AWAY_PAUSE_S)
@@ -206,13 +217,17 @@ class LogShipper(threading.Thread):
             else:
                 self._confirm(run_log)
         answers = iter(pipeline.execute(raise_on_error=False))
+        failure: Exception | None = None
         for run_log, commands in sent:
             stored, *_ = [next(answers) for _ in range(commands)]
             if isinstance(stored, ResponseError) and "equal or smaller" in str(stored):
                 log.info("log_batch_was_stored", extra={"run_id": run_log.run_id})
             elif isinstance(stored, Exception):
-                raise stored
+                failure = stored
+                continue
             self._confirm(run_log)
+        if failure is not None:
+            raise failure
 
     def _append(self, pipeline: Any, run_log: RunLog, shipment: Shipment) -> int:
         """Queue the entry, and a notice with the first and the last; the number of commands."""

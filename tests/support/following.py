@@ -23,7 +23,7 @@ class Event:
 def parse(block: str) -> Event | None:
     """An event, or None for a comment."""
     fields = dict(
-        line.split(": ", 1) for line in block.strip().splitlines() if not line.startswith(":")
+        line.split(": ", 1) for line in block.strip("\n").split("\n") if not line.startswith(":")
     )
     if not fields:
         return None

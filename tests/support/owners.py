@@ -21,7 +21,11 @@ LEASE_S = 15.0
 
 
 def claims_of(
-    database: Database, runner_id: str = "runner-1", *, lease_s: float = LEASE_S, runs_kept: int = 20
+    database: Database,
+    runner_id: str = "runner-1",
+    *,
+    lease_s: float = LEASE_S,
+    runs_kept: int = 20,
 ) -> Claims:
     """The claims of a runner with this id."""
     return Claims(database, runner_id, lease_s=lease_s, runs_kept=runs_kept)
@@ -122,7 +126,7 @@ class Rows:
 
 
 @contextmanager
-def shipping(redis_url: str, *, max_lines: int = 1000) -> Iterator[LogShipper]:
+def shipping(redis_url: str, *, max_lines: int = 100_000) -> Iterator[LogShipper]:
     """A shipper whose thread runs; what is left is shipped at the end."""
     redis = connect(redis_url)
     shipper = LogShipper(redis, max_lines=max_lines)

@@ -8,10 +8,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import psycopg
+
 from support.tools import free_port, postgres_binaries, required
 from support.waiting import wait_until
 
@@ -75,14 +75,12 @@ class PostgresServer:
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
-    def empty(self, name: str, tables: Iterable[str]) -> None:
-        """Remove every row of these tables, whoever is still connected: a new database is slow."""
-        with psycopg.connect(self.url(name), autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            connection.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY".encode())
+    def cut_connections(self) -> None:
+        """Cut every client's connection."""
+        self._execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
 
     def drop_database(self, name: str) -> None:
         """Remove a database, whoever is still connected."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import RedisError
+
 from support.tools import free_port, required
 from support.waiting import wait_until
 
@@ -28,6 +29,7 @@ class RedisServer:
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *(required("setpriv"), "--pdeathsig", "KILL"),
                     required("redis-server"),
                     *("--port", str(self.port), "--bind", "127.0.0.1"),
                     *("--dir", str(self.folder), "--save", ""),

@@ -246,9 +246,7 @@ def test_a_method_that_is_not_there(caller: Caller) -> None:
 )
 def test_a_bad_query_parameter(caller: Caller, query: str, field: str) -> None:
     strategy_id = caller.created()["strategy_id"]
-    found = error(
-        caller.get(f"/strategies/{strategy_id}/logs?{query}"), 400, "INVALID_PARAMS"
-    )
+    found = error(caller.get(f"/strategies/{strategy_id}/logs?{query}"), 400, "INVALID_PARAMS")
     assert found["details"][0]["field"] == field
     assert field in found["message"]
 
@@ -258,6 +256,15 @@ def test_a_run_that_is_not_there(caller: Caller) -> None:
     for run_id in ("none", "%00", MISSING):
         answer = caller.get(f"/strategies/{strategy_id}/logs?run_id={run_id}")
         assert "the strategy has no run" in error(answer, 404, "NOT_FOUND")["message"]
+
+
+def test_a_cursor_beyond_every_run(caller: Caller) -> None:
+    strategy_id = caller.created()["strategy_id"]
+    path = f"/strategies/{strategy_id}/logs"
+    assert caller.logs(strategy_id, after="999999999-999999999999999")["logs"] == []
+    for after in ("9999999999-1", f"1-{10**18}"):
+        found = error(caller.get(path, query_string={"after": after}), 400, "INVALID_PARAMS")
+        assert "is the id of a line" in found["message"]
 
 
 @on_one_database
@@ -283,17 +290,17 @@ def test_the_request_id(caller: Caller, sent: str, kept: bool) -> None:
             assert answer.json["error"]["request_id"] == given
 
 
-@on_one_database
 def test_an_error_of_ours_tells_nothing(
-    web_process: Web, caller: Caller, caplog: pytest.LogCaptureFixture
+    sqlite_url: str, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     canary = "canary-in-a-message"
 
     def broken() -> None:
         raise KeyError(canary)
 
-    web_process.flask.add_url_rule("/v1/broken", view_func=broken)
-    found = error(caller.get("/broken"), 500, "INTERNAL_ERROR")
+    with web(sqlite_url, redis_url) as one:
+        one.flask.add_url_rule("/v1/broken", view_func=broken)
+        found = error(one.caller().get("/broken"), 500, "INTERNAL_ERROR")
     assert canary not in str(found)
     assert "request id" in found["message"]
     logged = [record for record in caplog.records if record.message == "unexpected_error"]
@@ -302,9 +309,7 @@ def test_an_error_of_ours_tells_nothing(
     assert "KeyError" in caplog.text
 
 
-def test_bad_input_never_quotes_a_secret(
-    caller: Caller, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_bad_input_never_quotes_a_secret(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     canary = "canary-7d1f0a"
     for fields in (
         {"secrets": {"TOKEN": canary, "1": "x"}},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from support.api import Caller, Web, error
+from support.api import Caller, error
 from support.archives import base64_of, program
 from support.owners import Rows, claimed, claims_of, ended, run_once
 
@@ -15,6 +15,7 @@ from app.database import Database
 from app.logs.stream import encode, logs_key, notices_key
 from app.models import Artifact, Run, Strategy, StrategyEvent
 from app.runners.wake import channel
+from app.strategies.termination import bury
 from tasks.claims import Claims
 from tasks.ending import Cause
 
@@ -44,7 +45,7 @@ class Life:
             run_once(self.claims, self.id, ended(1))
         if status == "failed for good":
             run_once(self.claims, self.id, ended(143, Cause.TIME_OUT))
-        assert self.row["status"] == status.split()[0]
+        assert self.row["status"] == status.split(maxsplit=1)[0]
 
     @property
     def row(self) -> dict[str, Any]:
@@ -119,12 +120,11 @@ def test_delete(life: Life, status: str, redis: Redis) -> None:
         assert life.rows.exists(life.id)
         assert life.claims.renew([life.id]) == {life.id: (life.claim.epoch, True)}
         verdict = life.claims.finish(life.claim, ended(143, Cause.STOP))
-        assert verdict.is_purged
-        assert verdict.purged_runs == (life.claim.run_id,)
+        assert verdict.is_deleted
         assert not verdict.announce
-    else:
-        assert not redis.keys("logs:*")
-        assert not redis.exists(notices_key(life.id))
+        assert bury(life.claims._database, redis, life.id)
+    assert not redis.keys("logs:*")
+    assert not redis.exists(notices_key(life.id))
     for table in (Strategy, Run, StrategyEvent, Artifact):
         assert life.rows.count(table) == 0, table
 
@@ -217,9 +217,7 @@ def test_a_row_after_a_failure(life: Life) -> None:
     assert row["run_id"] == life.rows.runs(life.id)[-1].run_id
 
 
-def test_a_start_announces_the_row_and_nothing_else(
-    life: Life, redis: Redis, web_process: Web
-) -> None:
+def test_a_start_announces_the_row_and_nothing_else(life: Life, redis: Redis) -> None:
     life.become("queued")
     assert redis.llen("default") == 1
     message = redis.lindex("default", 0)
@@ -230,9 +228,7 @@ def test_a_start_announces_the_row_and_nothing_else(
     assert redis.llen("default") == 1
 
 
-def test_it_is_announced_where_a_live_runner_is(
-    caller: Caller, rows: Rows, redis: Redis
-) -> None:
+def test_it_is_announced_where_a_live_runner_is(caller: Caller, rows: Rows, redis: Redis) -> None:
     wanted = {"latency_target": ["coinbase", "kalshi"]}
     rows.add_runner("r1", queues=["kalshi", "default"])
     rows.add_runner("r2", queues=["coinbase"], last_heartbeat_at=rows.now() - 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import threading
 import time
@@ -317,4 +318,4 @@ def test_starts_and_stops_at_once_leave_a_row_that_makes_sense(caller: Caller, r
     row = caller.row(strategy_id)
     assert (row["desired_state"], row["status"]) in [("running", "queued"), ("stopped", "stopped")]
     statuses = [status for _, status, _ in rows.events(strategy_id)]
-    assert all(a != b for a, b in zip(statuses, statuses[1:], strict=False))
+    assert all(a != b for a, b in itertools.pairwise(statuses))

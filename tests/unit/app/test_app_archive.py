@@ -43,13 +43,15 @@ _NAME = st.text(
 _FILES = st.dictionaries(
     st.lists(_NAME, min_size=1, max_size=3).map("/".join), st.binary(max_size=200), min_size=1
 ).filter(
-    lambda files: not any(
-        other.casefold().startswith(f"{path}/".casefold())
-        for path in files
-        for other in files
-        if other != path
+    lambda files: (
+        are_distinct(files)
+        and not any(
+            other.casefold().startswith(f"{path}/".casefold())
+            for path in files
+            for other in files
+            if other != path
+        )
     )
-    and are_distinct(files)
 )
 
 
@@ -64,7 +66,7 @@ def refused(content: bytes, limit: int = LIMIT) -> str:
 
 
 @every_format
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(files=_FILES)
 def test_any_safe_files_come_back(make: Maker, files: dict[str, bytes]) -> None:
     archive = read(make(files))
@@ -159,7 +161,9 @@ def test_zip_holds_regular_files_only(kind: int) -> None:
 @every_format
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_the_same_file_twice_is_refused(make: Maker) -> None:
-    assert refused(make({"main.py": b"1", "./main.py": b"2"})) == "the archive holds 'main.py' twice"
+    assert (
+        refused(make({"main.py": b"1", "./main.py": b"2"})) == "the archive holds 'main.py' twice"
+    )
 
 
 @every_format
@@ -226,7 +230,9 @@ def test_a_bomb_by_count_is_refused(make: Maker) -> None:
 
 def test_directories_count_as_well() -> None:
     names = [member(f"d{number}", tarfile.DIRTYPE) for number in range(MAX_FILES)]
-    assert f"more than {MAX_FILES} files and directories" in refused(tar_of_members(member("main.py"), *names))
+    assert f"more than {MAX_FILES} files and directories" in refused(
+        tar_of_members(member("main.py"), *names)
+    )
     deep = {f"d{number}/main.py": b"" for number in range(MAX_FILES * 2 // 3)}
     assert f"more than {MAX_FILES} files and directories" in refused(tar_of(deep))
 
@@ -236,7 +242,7 @@ def test_as_many_files_as_are_allowed_are_accepted() -> None:
 
 
 def test_a_gzip_bomb_costs_no_more_memory_than_the_limit() -> None:
-    bomb = gzip.compress(bytes(200 << 20))
+    bomb = gzip.compress(bytes(60 << 20))
     tracemalloc.start()
     try:
         assert "above the limit" in refused(bomb)
@@ -291,7 +297,7 @@ def test_a_zip_member_without_a_name_is_refused() -> None:
     assert refused(content) == "the archive has a file without a name"
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_a_damaged_archive_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
     make = data.draw(st.sampled_from(list(MAKERS.values())))

@@ -41,7 +41,7 @@ def test_clients_know_four_statuses_and_no_others() -> None:
     assert {str(status) for status in Status} == {"queued", "running", "stopped", "failed"}
 
 
-@pytest.mark.parametrize(("pair", "after"), EXPECTED.items(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("pair", "after"), EXPECTED.items(), ids=str)
 def test_every_transition_of_the_table(pair: tuple[Status, Event], after: Status) -> None:
     assert next_status(*pair) == after
 

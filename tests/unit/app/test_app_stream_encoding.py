@@ -9,9 +9,7 @@ from app.logs.service import with_gap_markers
 from app.logs.stream import Batch, Channel, Line, decode, encode, entry_id
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
-LINES = st.lists(
-    st.tuples(st.integers(0, 2**53), st.sampled_from(list(Channel)), TEXT), min_size=1
-)
+LINES = st.lists(st.tuples(st.integers(0, 2**53), st.sampled_from(list(Channel)), TEXT), min_size=1)
 
 
 @given(st.integers(1, 10**12), LINES, st.booleans())
@@ -21,6 +19,11 @@ def test_an_entry_holds_what_was_put_into_it(
     lines = tuple(Line(first + place, *one) for place, one in enumerate(packed))
     entry = encode(lines, is_end=is_end)
     assert decode(entry_id(lines[-1].number).encode(), entry) == Batch(lines, is_end)
+
+
+def test_what_is_no_text_is_replaced() -> None:
+    entry = encode([Line(1, 0, Channel.SYSTEM, "a\ud800b")])
+    assert decode(b"1-0", entry).lines[0].text == "a?b"
 
 
 def line(number: int) -> Line:

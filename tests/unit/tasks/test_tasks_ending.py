@@ -38,6 +38,7 @@ ENDINGS = [
     (Ending(PROGRAM, 0), (Event.COMPLETE, Reason.COMPLETED)),
     (Ending(PROGRAM, 1), (Event.FAIL, Reason.EXIT_NONZERO)),
     (Ending(PROGRAM, 128), (Event.FAIL, Reason.EXIT_NONZERO)),
+    (Ending(PROGRAM, 255), (Event.FAIL, Reason.EXIT_NONZERO)),  # sys.exit(-1)
     (Ending(PROGRAM, 139), (Event.FAIL, Reason.SIGNAL)),
     (Ending(PROGRAM, 137), (Event.FAIL, Reason.SIGNAL)),
     (Ending(PROGRAM, 137, was_oom=True), (Event.FAIL, Reason.OOM)),
@@ -90,7 +91,12 @@ def test_every_consequence_is_a_transition_of_the_table(
 
 @pytest.mark.parametrize(
     "ending",
-    [Ending(PROGRAM, 0), Ending(Cause.TIME_OUT, 143), Ending(Cause.SECRETS), Ending(Cause.ARTIFACT)],
+    [
+        Ending(PROGRAM, 0),
+        Ending(Cause.TIME_OUT, 143),
+        Ending(Cause.SECRETS),
+        Ending(Cause.ARTIFACT),
+    ],
 )
 def test_what_is_final_does_not_come_back(ending: Ending) -> None:
     change = consequence(row(), ending, ACTOR)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.logs.framing import CONTINUED, MAX_LINE_BYTES, LineFramer
 
-_PIECE = st.binary(max_size=40) | st.sampled_from([b"\n", b"\r\n", b"\r", b"\xc3", b"\xa9", b"\n\n"])
+_PIECE = st.binary(max_size=40) | st.sampled_from(
+    [b"\n", b"\r\n", b"\r", b"\xc3", b"\xa9", b"\n\n"]
+)
 _DATA = st.lists(_PIECE, max_size=30).map(b"".join)
 
 
@@ -20,7 +24,7 @@ def lines_of(*chunks: bytes) -> list[str]:
 @given(_DATA, st.lists(st.integers(0, 1000)))
 def test_any_bytes_in_any_chunking_give_the_same_lines(data: bytes, cuts: list[int]) -> None:
     places = sorted({0, *(cut % (len(data) + 1) for cut in cuts), len(data)})
-    chunks = [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    chunks = [data[start:end] for start, end in itertools.pairwise(places)]
     assert b"".join(chunks) == data
     assert lines_of(*chunks) == lines_of(data)
 

@@ -28,7 +28,6 @@ def claim(artifact: bytes | None = None, **fields: Any) -> Claim:
         strategy_id="sid",
         run_id="rid",
         epoch=7,
-       
         name="alpha",
         client_code="acme",
         is_sandbox=True,

@@ -79,3 +79,14 @@ def test_delays_are_spread() -> None:
     past = FailureHistory(6, None, 0)
     delays = {judge(past, lived_s=1, failure=str(number)).delay_s for number in range(20)}
     assert len(delays) > 10
+
+
+def test_a_failure_of_ours_is_never_a_crash_loop() -> None:
+    history = FailureHistory(0, "the program's own", 9)
+    for number in range(30):
+        judgement = judge(history, lived_s=0.0, failure=None)
+        history = judgement.history
+        assert judgement.delay_s is not None
+        assert judgement.delay_s <= 60.0
+        assert (history.signature, history.repeats) == ("the program's own", 9)
+        assert history.streak == number + 1

@@ -1,0 +1,158 @@
+"""Migrations: up, down and up again with rows in the tables, and in step with the models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, select, text
+from sqlalchemy.exc import IntegrityError
+from support.postgres_server import PostgresServer
+
+from app import migrations
+from app.clients.service import ensure_client
+from app.database import Database
+from app.models import Artifact, Base, Client, Run, Strategy, StrategyEvent
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any schema."""
+    if request.param == "sqlite":
+        with closing(Database(f"sqlite:///{tmp_path}/empty.db")) as database:
+            yield database
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = server.create_database()
+    url = server.url(name).replace("postgresql://", "postgresql+psycopg://")
+    with closing(Database(url)) as database:
+        yield database
+    server.drop_database(name)
+
+
+def tables(database: Database) -> set[str]:
+    return set(inspect(database.engine).get_table_names()) - {"alembic_version"}
+
+
+def add_rows(database: Database) -> None:
+    with database.transaction() as session:
+        client = ensure_client(session, "acme")
+        session.add(Artifact(sha256="a" * 64, content=b"\0\1", created_at=1.0))
+        session.flush()
+        session.add(strategy(client.client_id))
+        session.flush()
+        session.add(
+            Run(
+                run_id="r1",
+                strategy_id="s1",
+                epoch=1,
+                runner_id="runner",
+                artifact_sha256="a" * 64,
+                started_at=1.5,
+                usage={"cpu_s": 0.5},
+            )
+        )
+        session.add(
+            StrategyEvent(
+                strategy_id="s1",
+                at=1.0,
+                event="start",
+                from_status="stopped",
+                to_status="queued",
+                reason="requested",
+                actor="key:1",
+                epoch=0,
+            )
+        )
+
+
+def strategy(client_id: str, **values: object) -> Strategy:
+    fields: dict[str, object] = {
+        "strategy_id": "s1",
+        "client_id": client_id,
+        "is_sandbox": False,
+        "name": "alpha",
+        "runtime": "python",
+        "entrypoint": "main.py",
+        "artifact_sha256": "a" * 64,
+        "size_bytes": 2,
+        "latency_target": "default",
+        "created_at": 1.0,
+        "updated_at": 1.0,
+    }
+    fields |= {key: {"ü": [1.5]} for key in ("env", "manifest", "placement", "resources", "risk")}
+    return Strategy(**(fields | values))
+
+
+def test_up_down_and_up_again(empty: Database) -> None:
+    for _ in range(2):
+        migrations.upgrade(empty)
+        migrations.upgrade(empty)  # a release that changes nothing
+        assert tables(empty) == set(Base.metadata.tables)
+        add_rows(empty)
+        with empty.reading() as session:
+            row = session.scalars(select(Strategy)).one()
+            assert row.env == {"ü": [1.5]}
+            assert session.scalars(select(Run)).one().usage == {"cpu_s": 0.5}
+        command.downgrade(migrations.alembic_config(empty), "base")
+        assert tables(empty) == set()
+
+
+def test_models_and_migrations_agree(empty: Database) -> None:
+    migrations.upgrade(empty)
+    with empty.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_there_is_one_head(tmp_path: Path) -> None:
+    with closing(Database(f"sqlite:///{tmp_path}/x.db")) as database:
+        scripts = ScriptDirectory.from_config(migrations.alembic_config(database))
+        assert len(scripts.get_heads()) == 1
+        assert len(scripts.get_bases()) == 1
+
+
+def test_the_database_itself_refuses_what_must_not_be(database: Database) -> None:
+    add_rows(database)
+    with database.reading() as session:
+        client_id = session.scalars(select(Client.client_id)).one()
+
+    def refused(row: object) -> None:
+        with pytest.raises(IntegrityError), database.transaction() as session:
+            session.add(row)
+
+    refused(strategy(client_id, strategy_id="s2"))  # the name is taken
+    refused(strategy(client_id, strategy_id="s2", name="b", status="paused"))
+    refused(strategy("nobody", strategy_id="s2", name="b"))
+    refused(strategy(client_id, strategy_id="s2", name="b", artifact_sha256="b" * 64))
+    refused(
+        Run(
+            run_id="r2",
+            strategy_id="s1",
+            epoch=1,
+            runner_id="another",
+            artifact_sha256="a" * 64,
+            started_at=2.0,
+        )
+    )
+    with database.transaction() as session:
+        session.add(strategy(client_id, strategy_id="s3", deleted_at=1.0))
+        session.add(strategy(client_id, strategy_id="s4", is_sandbox=True))
+
+
+def test_the_clock_is_the_databases_own(database: Database) -> None:
+    import time
+
+    from app.database import database_now
+
+    with database.reading() as session:
+        before = time.time()
+        now = session.scalars(select(database_now())).one()
+        assert before - 1 < now < time.time() + 1
+        assert session.scalar(text("SELECT 1")) == 1
