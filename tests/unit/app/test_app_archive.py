@@ -30,6 +30,7 @@ MAKERS: dict[str, Maker] = {
 }
 every_format = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
+
 def are_distinct(paths: Iterable[str]) -> bool:
     """Also for systems that do not tell case or accents apart, with every directory above."""
     above = {"/".join(path.split("/")[:depth]) for path in paths for depth in range(1, 9)}
