@@ -2,14 +2,14 @@
 
 import sys
 
-from benchmarks import latency, memory, sandbox_overhead
+from benchmarks import latency, memory, sandbox_overhead, unpacking
 from benchmarks.embedded import running
 from benchmarks.report import Row, table
 
 
 def main() -> int:
     """Measure one thing after the other."""
-    rows: list[Row] = [*sandbox_overhead.rows()]
+    rows: list[Row] = [*sandbox_overhead.rows(), *unpacking.rows()]
     with running() as platform:
         rows.append(latency.start_to_first_line(platform))
         rows.append(latency.start_with_client(platform))

@@ -8,9 +8,10 @@ import io
 import stat
 import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 MAX_FILES = 1499
@@ -93,7 +94,7 @@ class _Collector:
         self.hold_count(len(self.files))
 
     def result(self) -> Archive:
-        for path in self.files:
+        for path in (*self.files, *self.directories):
             parents = path.split("/")[:-1]
             for depth in range(1, len(parents) + 1):
                 parent = "/".join(parents[:depth])
@@ -104,7 +105,21 @@ class _Collector:
         if clash:
             raise ArchiveError(f"{clash.pop()!r} is both a file and a directory in the archive")
         self.hold_count(len(self.files) + len(self.directories))
+        _hold_distinct((*self.files, *self.directories))
         return Archive(tuple(self.files.values()), tuple(sorted(self.directories)))
+
+
+def _hold_distinct(paths: Iterable[str]) -> None:
+    """Names that Linux tells apart and other systems do not: whoever packs there, or looks at the
+    project there, sees one of two files and not the one that runs."""
+    seen: dict[str, str] = {}
+    for path in paths:
+        other = seen.setdefault(unicodedata.normalize("NFC", path).casefold(), path)
+        if other != path:
+            raise ArchiveError(
+                f"{other!r} and {path!r} are one name on systems that do not tell case or accents"
+                " apart; rename one"
+            )
 
 
 def read_archive(content: bytes, *, max_unpacked_bytes: int) -> Archive:

@@ -23,7 +23,7 @@ if __name__ == "__main__":
 from sealed import HOSTILE_UID, Box, Result
 
 from sandbox import ApiRelay, Host, HostConfig, Outcome, Usage
-from sandbox.cgroups import mounts, v1
+from sandbox.cgroups import mounts, v1, v2
 
 ORDINARY_UID = HOSTILE_UID + 99
 
@@ -67,47 +67,59 @@ def ordinary_box() -> Iterator[OrdinaryBox]:
     for script in ("ordinary.py", "sealed.py"):
         shutil.copy(Path(__file__).parent / script, folder)
     try:
-        with _delegated(name), _process(name, folder) as process:
+        with _delegated(name) as group, _process(name, folder, group) as process:
             yield OrdinaryBox(process)
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
-def _process(name: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    command = ["/usr/bin/python3", "-B", str(folder / "ordinary.py"), name, str(folder)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+def _process(name: str, folder: Path, group: Path | None) -> Iterator[subprocess.Popen[str]]:
+    join = "" if group is None else f"echo $$ >{group}/cgroup.procs && "
+    drop = ["setpriv", f"--reuid={ORDINARY_UID}", f"--regid={ORDINARY_UID}", "--clear-groups"]
+    runner = ["/usr/bin/python3", "-B", str(folder / "ordinary.py"), name, str(folder)]
     with subprocess.Popen(
-        command,
-        user=ORDINARY_UID,
-        group=ORDINARY_UID,
-        extra_groups=[],
+        ["/bin/sh", "-c", f'{join}exec "$@"', "sh", *drop, *runner],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         cwd="/",
         env={},
         text=True,
-        **pipes,
     ) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == '"ready"\n', "the ordinary user's runner did not start"
         yield process
-        assert process.stdin is not None
         process.stdin.close()
         assert process.wait(timeout=20) == 0
 
 
 @contextmanager
-def _delegated(name: str) -> Iterator[None]:
-    found = mounts.find_own().v1
-    directories = {found[controller] / f"sequence-{name}" for controller in v1.CONTROLLERS}
-    for directory in directories:
-        directory.mkdir()
-        for path in (directory, *directory.iterdir()):
-            os.chown(path, ORDINARY_UID, ORDINARY_UID)
-    try:
-        yield
-    finally:
+def _delegated(name: str) -> Iterator[Path | None]:
+    """What the remedy says, done. Answers with the group to start the runner in, None: any."""
+    found = mounts.find_own()
+    if "memory" in found.v1:
+        directories = {found.v1[controller] / f"sequence-{name}" for controller in v1.CONTROLLERS}
+        for directory in directories:
+            _hand_over(directory)
+        yield None
         for directory in directories:
             directory.rmdir()
+        return
+    assert found.v2 is not None
+    tree = v2.TreeV2(f"above-{name}", found.v2)
+    assert tree.prepare() == []
+    group = tree.lock_directory() / "delegated"
+    _hand_over(group)
+    yield group
+    for directory in (group / v2.LEAF, group, tree.lock_directory()):
+        directory.rmdir()
+
+
+def _hand_over(directory: Path) -> None:
+    directory.mkdir()
+    for path in (directory, *directory.iterdir()):
+        os.chown(path, ORDINARY_UID, ORDINARY_UID)
 
 
 def serve(name: str) -> None:

@@ -79,7 +79,10 @@ class Live:
                 self.sandbox.finish()
                 raise AssertionError(f"no end in {deadline_s} s: {self.stdout} {self.stderr}")
             for key, _ in self._selector.select(timeout=0.1):
-                chunk = os.read(key.fd, 65536)
+                try:
+                    chunk = os.read(key.fd, 65536)
+                except BlockingIOError:
+                    continue  # a program may read from its own pipe
                 self.received[key.fd] += chunk
                 if not chunk:
                     self._selector.unregister(key.fd)

@@ -9,8 +9,9 @@ import stat
 import tarfile
 import time
 import tracemalloc
+import unicodedata
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,13 @@ MAKERS: dict[str, Maker] = {
 }
 every_format = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
+
+def are_distinct(paths: Iterable[str]) -> bool:
+    """Also for systems that do not tell case or accents apart, with every directory above."""
+    above = {"/".join(path.split("/")[:depth]) for path in paths for depth in range(1, 9)}
+    return len({unicodedata.normalize("NFC", path).casefold() for path in above}) == len(above)
+
+
 # "/" is left out: a generated file would become another's folder.
 _NAME = st.text(
     st.characters(exclude_categories=("C", "Z"), exclude_characters="/\\"), min_size=1, max_size=40
@@ -37,7 +45,13 @@ _FILES = st.dictionaries(
     st.lists(_NAME, min_size=1, max_size=3).map("/".join), st.binary(max_size=200), min_size=1
 ).filter(
     lambda files: (
-        not any(other.startswith(f"{path}/") for path in files for other in files if other != path)
+        are_distinct(files)
+        and not any(
+            other.casefold().startswith(f"{path}/".casefold())
+            for path in files
+            for other in files
+            if other != path
+        )
     )
 )
 
@@ -160,9 +174,35 @@ def test_a_file_is_not_a_directory_as_well(make: Maker, names: tuple[str, str]) 
     assert words == f"{min(names)!r} is both a file and a directory in the archive"
 
 
-def test_an_explicit_directory_clashes_as_well() -> None:
-    content = tar_of_members(member("a", tarfile.DIRTYPE), member("a"))
+@pytest.mark.parametrize("directory", ["a", "a/b"])
+def test_an_explicit_directory_clashes_as_well(directory: str) -> None:
+    content = tar_of_members(member(directory, tarfile.DIRTYPE), member("a"))
     assert "both a file and a directory" in refused(content)
+
+
+def test_directories_above_an_empty_one_are_named_as_well() -> None:
+    content = tar_of_members(member("a/b/c", tarfile.DIRTYPE), member("main.py"))
+    assert read(content).directories == ("a", "a/b", "a/b/c")
+
+
+@every_format
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("main.py", "Main.py"),
+        ("data/x", "Data/y"),
+        ("strasse.py", "stra\u00dfe.py"),
+        ("caf\u00e9.py", "cafe\u0301.py"),
+    ],
+    ids=["case", "case of a directory", "sharp s", "accents"],
+)
+def test_names_that_other_systems_take_for_one_are_refused(
+    make: Maker, names: tuple[str, str]
+) -> None:
+    words = refused(make(dict.fromkeys(names, b"x")))
+    assert words.endswith(
+        " are one name on systems that do not tell case or accents apart; rename one"
+    )
 
 
 def test_an_encrypted_zip_is_refused() -> None:
