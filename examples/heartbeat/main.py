@@ -6,7 +6,6 @@ is a crash, and the platform starts the strategy again.
 
 import json
 import os
-import queue
 import signal
 import sys
 import time
@@ -25,20 +24,15 @@ def load_manifest() -> dict:
     return json.loads(Path(os.environ["SEQUENCE_STRATEGY_MANIFEST"]).read_text(encoding="utf-8"))
 
 
-def stop_requested(stop_requests: queue.SimpleQueue, within_s: float) -> bool:
+def stop_requested(within_s: float) -> bool:
     """Sleep, but wake at once when a stop is asked for."""
-    try:
-        stop_requests.get(timeout=within_s)
-    except queue.Empty:
-        return False
-    return True
+    return signal.sigtimedwait({signal.SIGTERM}, within_s) is not None
 
 
 def main() -> int:
-    # A stop begins with SIGTERM and leaves you a moment to tidy up. The handler only takes a
-    # note (putting into a SimpleQueue is safe in a handler); the loop below acts on it.
-    stop_requests: queue.SimpleQueue = queue.SimpleQueue()
-    signal.signal(signal.SIGTERM, lambda signum, _frame: stop_requests.put(signum))
+    # A stop begins with SIGTERM and leaves you a moment to tidy up. Blocked, it waits until
+    # stop_requested() asks for it: no handler could come between a look and the sleep after it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     # [hosted.env] and [hosted.secrets] arrive as environment variables.
     interval_s = int(os.environ.get("HEARTBEAT_INTERVAL_MS", "1000")) / 1000
@@ -60,7 +54,7 @@ def main() -> int:
     while beats == 0 or beat < beats:
         beat += 1
         log("beat", n=beat)
-        if stop_requested(stop_requests, within_s=interval_s):
+        if stop_requested(within_s=interval_s):
             log("goodbye", beats=beat)
             return 0
     log("done", beats=beat)

@@ -213,13 +213,17 @@ def test_bubblewrap_the_death_of_its_outer_half_leaves_nothing(box: Box) -> None
     live = box.start(
         PRELUDE
         + """
+alive, tell = os.pipe()
 for _ in range(3):
     if os.fork() == 0:
         os.setsid()
         libc.prctl(1, 0, 0, 0, 0)
         if os.fork() == 0:
+            os.write(tell, b"1")
             signal.pause()
         os._exit(0)
+for _ in range(3):
+    os.read(alive, 1)
 libc.prctl(1, 0, 0, 0, 0)
 for number in range(1, 32):
     if number not in (9, 17, 19):
