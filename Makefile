@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 RUNTIME_TOOLS := bwrap redis-server setpriv nsenter nft slirp4netns
 TEST_TOOLS := $(RUNTIME_TOOLS) ip /usr/lib/postgresql/15/bin/postgres
 
-.PHONY: help setup setup-test demo dev test test-v2 test-aarch64 runtime lint types bench lock env-example clean
+.PHONY: help setup setup-test demo dev test test-v2 test-aarch64 runtime lint types bench lock \
+	env-example clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,14 +34,14 @@ lint: ## Style, by ruff
 types: ## Types, by mypy --strict
 	@$(BIN)/mypy
 
-runtime: setup ## Build a root file system for RUNTIME_ROOTFS in .build/runtime, as root
+runtime: setup ## Build a root file system for RUNTIME_ROOTFS in .build/runtime (as root)
 	@deploy/runtime/build.sh .build/runtime
 	@$(BIN)/python deploy/runtime/trial.py .build/runtime
 
-test-v2: setup ## The sandbox's tests in a virtual machine with control groups v2, as root
+test-v2: setup ## The sandbox's tests in a virtual machine with control groups v2 (as root)
 	@deploy/v2/test.sh x86_64 $(BIN)/python .build/v2 $(TESTS)
 
-test-aarch64: setup ## A sample of them in an aarch64 machine, system calls above all, as root
+test-aarch64: setup ## A sample of them on an aarch64 machine, system calls above all (as root)
 	@deploy/v2/test.sh aarch64 $(BIN)/python .build/aarch64 $(TESTS)
 
 bench: setup ## Measure what the README promises

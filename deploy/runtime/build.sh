@@ -29,7 +29,7 @@ mkdir -p "$new"
     # shellcheck disable=SC2086 # a list of words on purpose
     chroot "$full" dpkg-query --listfiles $needed openssl tzdata ca-certificates libc-bin |
         sed -E 's|^/(lib[^/]*)/|/usr/\1/|' |
-        grep -E '^/usr/(lib/[^/]*-linux-gnu[^/]*|lib64|lib/(locale|ssl)|share/(zoneinfo|ca-certificates))/' |
+        grep -E '^/usr/(lib64|lib/[^/]*-linux-gnu[^/]*|lib/(locale|ssl)|share/(zone|ca-)[^/]*)/' |
         grep -Ev '/(gconv|audit|engines-3|misc|private)(/|$)'
     printf '%s\n' /usr/bin/python3 /usr/bin/python3.11 /usr/lib/os-release
     printf '/etc/%s\n' os-release debian_version mime.types python3.11 ssl/openssl.cnf

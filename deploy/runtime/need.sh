@@ -12,9 +12,10 @@ package_of() {
     esac
 }
 
+PATH=$PATH:/usr/sbin:/sbin
 missing=
 for tool in "$@"; do
-    PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing="$missing $(package_of "$tool")"
+    command -v "$tool" >/dev/null || missing="$missing $(package_of "$tool")"
 done
 if [ "$(id -u)" -ne 0 ]; then
     echo "this makes a Debian tree with its owners: run it as root (sudo make ...)" >&2

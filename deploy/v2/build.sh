@@ -9,7 +9,8 @@ release=debian-12
 packages=systemd-sysv,dbus,kmod,bubblewrap,python3,nftables,slirp4netns,iproute2,ca-certificates
 packages=$packages,tzdata,util-linux,procps
 
-made=$(cat "$here/build.sh" "$here/inside.service" "$here/../runtime/bootstrap.sh" | sha256sum | cut -c1-16)
+made=$(cat "$here/build.sh" "$here/inside.service" "$here/../runtime/bootstrap.sh" |
+    sha256sum | cut -c1-16)
 stamp=$folder/made-$made
 [ ! -e "$stamp" ] || exit 0
 echo "test-v2: making a $release disk in $folder (some minutes, once)"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the disk and the kernel of the aarch64 machine of `make test-aarch64`: build_aarch64.sh FOLDER
+# Make the disk and the kernel of `make test-aarch64`, once: build_aarch64.sh FOLDER
 # A Debian 12 whose packages are unpacked and not configured, because their scripts would need an
 # aarch64 machine: enough for an init of ours. As root.
 set -eu
@@ -9,7 +9,7 @@ here=$(dirname "$0")
 packages=bubblewrap,python3,nftables,slirp4netns,iproute2,ca-certificates,tzdata
 packages=$packages,linux-image-cloud-arm64
 
-made=$(cat "$here/build_aarch64.sh" | sha256sum | cut -c1-16)
+made=$(cat "$here/build_aarch64.sh" "$here/init_aarch64.sh" | sha256sum | cut -c1-16)
 stamp=$folder/made-$made
 [ ! -e "$stamp" ] || exit 0
 echo "test-aarch64: making a disk in $folder (some minutes, once)"
@@ -29,6 +29,9 @@ printf 'root:x:0:\n' >"$root/etc/group"
 printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
 rm -f "$root/proc" # a link to the host's until the second half, which never comes
 mkdir "$root/proc" "$root/project"
+# Their scripts would have done this; what it makes is the same on every machine.
+python3.11 -m compileall -q -s "$root" "$root/usr/lib/python3.11"
+cp -a /etc/ssl/certs/. "$root/etc/ssl/certs"
 cp "$here/init_aarch64.sh" "$root/init"
 mke2fs -q -F -t ext4 -O ^has_journal -r 1 -d "$root" "$folder/disk" 1G >/dev/null
 rm -rf --one-file-system "$root"
