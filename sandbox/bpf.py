@@ -81,7 +81,9 @@ def argument_null(index: int, then: int, otherwise: int) -> list[Instruction]:
     code, _, _, at = _argument(index)
     refused = verdict(otherwise)
     halves = [
-        step for place in (at, at + 4) for step in ((code, 0, 0, place), (_EQUAL, 1, 0, 0), *refused)
+        step
+        for place in (at, at + 4)
+        for step in ((code, 0, 0, place), (_EQUAL, 1, 0, 0), *refused)
     ]
     return [*halves, *verdict(then)]
 

@@ -138,7 +138,7 @@ def _workspace(program: Program, payload: Payload) -> Iterator[str]:
 
 
 def _seal() -> Iterator[str]:
-    # Of /proc too: a program would raise itself above others in the kernel's choice of whom to kill.
+    # Of /proc too: there a program says whom the kernel should rather kill than itself.
     for place in ("/dev", "/proc", "/"):
         yield from ("--remount-ro", place)
     yield from ("--chdir", "/workspace")

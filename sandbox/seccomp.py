@@ -49,7 +49,12 @@ _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
 # this size for each of its sockets. The kernel, too, gives less than asked without a word.
 _SO_RCVBUF = 8
 _UNCOUNTED = (
-    *(26, 50, 51, 52),  # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _EBPF: compiled code of the kernel
+    *(
+        26,
+        50,
+        51,
+        52,
+    ),  # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _EBPF: compiled code of the kernel
     *(37, 65, 60, 61),  # SO_TIMESTAMPING (old, new), SO_ZEROCOPY, SO_TXTIME: the queue of errors
 )
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
