@@ -23,6 +23,7 @@ _FIRST_ADDRESS = int(IPv4Address("198.18.1.0"))
 _ADDRESSES = int(IPv4Address("198.19.255.0")) - _FIRST_ADDRESS  # the last /24 is the uplinks'
 _BACKLOG = 128
 _LAST_METRIC = 9999
+_FOREVER_S = 2_000_000  # of a kernel of 1000 ticks a second
 _INSIDE = "eth0"
 _SETTINGS = {
     "net/ipv4/ip_forward": 1,
@@ -182,6 +183,7 @@ class Router:
         # What a killed program left unsent must not keep its namespace alive for minutes.
         namespaces.set_sysctl("net/ipv4/tcp_orphan_retries", 1)
         _keep_sent_datagrams()
+        _limit_loopback()
         interface, address = slot_interface(slot), slot_address(slot)
         self._links.add_veth(interface, _INSIDE, namespace_fd, self._settings.mtu_bytes)
         with Rtnetlink() as inside:
@@ -232,6 +234,19 @@ def _keep_sent_datagrams() -> None:
     as the run's: a program can ask for that beside each datagram, where no filter sees it."""
     with contextlib.suppress(OSError):  # a kernel that has this setting for the whole host only
         namespaces.set_sysctl("net/core/tstamp_allow_data", 0)
+
+
+def _limit_loopback() -> None:
+    inside = Nft()
+    try:
+        inside.run(ruleset.slot_table())
+    finally:
+        inside.close()
+    # Given up by one end and not accepted by the other, it is there as long as the program is.
+    lasting = ("established", "close_wait", "unacknowledged", "max_retrans")
+    timeouts_s = _CONNTRACK_TIMEOUTS_S | {f"tcp_timeout_{state}": _FOREVER_S for state in lasting}
+    for name, timeout_s in timeouts_s.items():
+        namespaces.set_sysctl(f"net/netfilter/nf_conntrack_{name}", timeout_s)
 
 
 def _forbid_ipv6() -> None:
