@@ -45,6 +45,8 @@ _F_NOTIFY = 1026  # the older kind of watch
 # Huge pages that an administrator set aside are counted by no limit of ours.
 _MAP_HUGETLB, _MFD_HUGETLB, _SHM_HUGETLB = 0x40000, 0x4, 0o4000
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+# 1 is a name for AF_UNIX's only protocol, and ICMP, which takes power that no program has.
+_PROTOCOLS = (0, 1, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 # What a socket holds beyond its protocol's counted memory is counted by no limit of a run, up to
 # this size for each of its sockets. The kernel, too, gives less than asked without a word.
 _SO_RCVBUF = 8
@@ -98,8 +100,8 @@ def _by_argument() -> dict[str, list[bpf.Instruction]]:
         "clone": bpf.argument_has(0, _NEW_NAMESPACES, bpf.EPERM, bpf.ALLOW),
         "fcntl": bpf.argument_in(1, (_F_NOTIFY,), bpf.EPERM, bpf.ALLOW),
         "ioctl": bpf.argument_in(1, _TERMINAL_REQUESTS, bpf.EPERM, bpf.ALLOW),
-        "socket": bpf.argument_in(0, _FAMILIES, bpf.ALLOW, bpf.refuse(errno.EAFNOSUPPORT)),
-        "socketpair": bpf.argument_in(0, _FAMILIES, bpf.ALLOW, bpf.refuse(errno.EAFNOSUPPORT)),
+        "socket": _socket(),
+        "socketpair": _socket(),
         "setsockopt": _socket_options(),
         # One byte keeps a core dump from the host's crash handler, and no byte does not.
         "setrlimit": bpf.argument_in(0, (_RLIMIT_CORE,), bpf.EPERM, bpf.ALLOW),
@@ -117,6 +119,14 @@ def _by_argument() -> dict[str, list[bpf.Instruction]]:
         "mknod": bpf.argument_masked_in(1, 0o170000, devices, bpf.EPERM, bpf.ALLOW),
         "mknodat": bpf.argument_masked_in(2, 0o170000, devices, bpf.EPERM, bpf.ALLOW),
     }
+
+
+def _socket() -> list[bpf.Instruction]:
+    """UNIX, IPv4 and IPv6; AF_VSOCK, for one, would reach the hypervisor, and what netlink answers
+    is uncounted memory. Asking for a rare protocol would have the host load its module."""
+    protocols = bpf.argument_in(2, _PROTOCOLS, bpf.ALLOW, bpf.refuse(errno.EPROTONOSUPPORT))
+    families = [step for family in _FAMILIES for step in bpf.argument_is(0, family, protocols)]
+    return [*families, *bpf.verdict(bpf.refuse(errno.EAFNOSUPPORT))]
 
 
 def _socket_options() -> list[bpf.Instruction]:

@@ -140,6 +140,11 @@ def test_every_socket_family(verdict) -> None:  # type: ignore[no-untyped-def]
         for family in range(64):
             expected = bpf.ALLOW if family in allowed else bpf.refuse(errno.EAFNOSUPPORT)
             assert verdict(call, family, 1, 0) == expected, family
+        for family in allowed:
+            for protocol in range(300):
+                known = protocol in (0, 1, 6, 17)
+                expected = bpf.ALLOW if known else bpf.refuse(errno.EPROTONOSUPPORT)
+                assert verdict(call, family, 1, protocol) == expected, (family, protocol)
 
 
 def test_socket_options_by_level_and_name(verdict) -> None:  # type: ignore[no-untyped-def]
