@@ -59,6 +59,7 @@ _UNCOUNTED = (
     ),  # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _EBPF: compiled code of the kernel
     *(37, 65, 60, 61),  # SO_TIMESTAMPING (old, new), SO_ZEROCOPY, SO_TXTIME: the queue of errors
 )
+_SIGNING_KEYS = (14, 32, 38)  # TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY: a list without a counter
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _RLIMIT_CORE = 4
 _CALLS = (
@@ -139,6 +140,9 @@ def _socket_options() -> list[bpf.Instruction]:
     ]
     return [
         *bpf.argument_is(1, socket.SOL_SOCKET, of_socket),
+        *bpf.argument_is(
+            1, socket.IPPROTO_TCP, bpf.argument_in(2, _SIGNING_KEYS, bpf.EPERM, bpf.ALLOW)
+        ),
         *bpf.argument_is(
             1, socket.IPPROTO_IP, bpf.argument_in(2, (_IP_RECVERR,), ignored, bpf.ALLOW)
         ),

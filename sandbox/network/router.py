@@ -38,6 +38,14 @@ _SETTINGS = {
     "net/ipv4/conf/all/send_redirects": 0,
     "net/ipv4/conf/default/send_redirects": 0,
 }
+_UNCOUNTED = {
+    # Nothing that was sent comes back in the queue of errors. A program can ask for that beside
+    # each datagram, where no filter of system calls sees it.
+    "net/core/tstamp_allow_data": 0,
+    # Multicast groups and signing keys of one socket; and of one message's control data the most,
+    # of which 200 descriptors are 800 bytes.
+    "net/core/optmem_max": 4096,
+}
 # How long the connection table remembers what has ended, or never began.
 _CONNTRACK_TIMEOUTS_S = {
     "tcp_timeout_time_wait": 5,
@@ -182,7 +190,7 @@ class Router:
         _forbid_ipv6()
         # What a killed program left unsent must not keep its namespace alive for minutes.
         namespaces.set_sysctl("net/ipv4/tcp_orphan_retries", 1)
-        _keep_sent_datagrams()
+        _bound_uncounted_memory()
         _limit_loopback()
         interface, address = slot_interface(slot), slot_address(slot)
         self._links.add_veth(interface, _INSIDE, namespace_fd, self._settings.mtu_bytes)
@@ -229,11 +237,11 @@ def _bound(kind: socket.SocketKind, port: int, interface: str) -> socket.socket:
     return bound
 
 
-def _keep_sent_datagrams() -> None:
-    """Nothing that was sent comes back in a socket's queue of errors, whose memory is not counted
-    as the run's: a program can ask for that beside each datagram, where no filter sees it."""
-    with contextlib.suppress(OSError):  # a kernel that has this setting for the whole host only
-        namespaces.set_sysctl("net/core/tstamp_allow_data", 0)
+def _bound_uncounted_memory() -> None:
+    """What a socket holds beside its data is not counted as the run's memory."""
+    for path, value in _UNCOUNTED.items():
+        with contextlib.suppress(OSError):  # a kernel that has it for the whole host only
+            namespaces.set_sysctl(path, value)
 
 
 def _limit_loopback() -> None:

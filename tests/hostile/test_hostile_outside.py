@@ -101,6 +101,34 @@ say([int(line[4].split(":")[1], 16), setting, s.getsockopt(socket.SOL_SOCKET, so
     assert queued_bytes == 0 if is_ours else queued_bytes <= 2 * most_bytes
 
 
+def test_lists_that_hang_on_one_socket(any_box: AnyBox) -> None:
+    """Signing keys and multicast groups: 130 to 600 KB for each of thousands of sockets."""
+    result = attempt(
+        any_box,
+        """
+import struct
+def groups(s, count):
+    for number in range(count):
+        group = socket.inet_pton(socket.AF_INET6, f"ff02::{number:x}")
+        if failed := tried(lambda: s.setsockopt(41, 20, group + struct.pack("=i", 1))):
+            return [number, failed]
+    return [count, 0]
+signed, joined = socket.socket(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+peer = struct.pack("=HH4s", 2, 0, b"\\x0a\\x00\\x00\\x01").ljust(128, b"\\0")
+key = peer + struct.pack("=BBHI", 0, 0, 8, 0) + b"k" * 80
+left, right = socket.socketpair()
+say([tried(lambda: signed.setsockopt(socket.IPPROTO_TCP, 14, key)), groups(joined, 1000),
+     read("/proc/sys/net/core/optmem_max"),
+     tried(lambda: socket.send_fds(left, [b"x"], [0] * 200))])
+""",
+    )
+    signed, (joined, failed), most, sent = result.seen
+    assert signed == errno.EPERM
+    assert sent == 0
+    # Where the kernel has this one setting for the whole host, it stays as the host has it.
+    assert (failed == errno.ENOMEM and joined < 100) if most != errno.ENOENT else failed in (0, 12)
+
+
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_connections_to_itself_that_it_never_accepts(any_box: AnyBox, how: str) -> None:
     """Their data was the host's, and their descriptors free again for the next ones."""

@@ -153,9 +153,11 @@ def test_socket_options_by_level_and_name(verdict) -> None:  # type: ignore[no-u
     for option in range(128):
         expected = of_socket.get(option, bpf.ALLOW)
         assert verdict("setsockopt", 3, high | 1, high | option) == expected, option
-        for level, ignored in ((0, 11), (41, 25), (6, None)):
+        for level, ignored in ((0, 11), (41, 25), (17, None)):
             expected = bpf.refuse(0) if option == ignored else bpf.ALLOW
             assert verdict("setsockopt", 3, level, option) == expected, (level, option)
+        expected = bpf.EPERM if option in (14, 32, 38) else bpf.ALLOW
+        assert verdict("setsockopt", 3, socket.IPPROTO_TCP, option) == expected, option
 
 
 def test_the_limit_of_core_dumps_can_be_read_and_not_set(verdict) -> None:  # type: ignore[no-untyped-def]
