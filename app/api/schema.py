@@ -25,6 +25,7 @@ class Text(fields.String):
         clean_text(text)
         return text
 
+
 _COMPARED_CHARS = 64
 
 

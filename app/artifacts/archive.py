@@ -97,18 +97,23 @@ class _Collector:
 
     def result(self) -> Archive:
         for path in (*self.files, *self.directories):
-            parents = path.split("/")[:-1]
-            for depth in range(1, len(parents) + 1):
-                parent = "/".join(parents[:depth])
-                if parent in self.files:
-                    raise ArchiveError(f"{parent!r} is both a file and a directory in the archive")
-                self.directories.add(parent)
+            self._add_parents(path)
         clash = self.directories.intersection(self.files)
         if clash:
             raise ArchiveError(f"{clash.pop()!r} is both a file and a directory in the archive")
         self.hold_count(len(self.files) + len(self.directories))
         _hold_distinct((*self.files, *self.directories))
         return Archive(tuple(self.files.values()), tuple(sorted(self.directories)))
+
+    def _add_parents(self, path: str) -> None:
+        """Up to the first that is known: a deep one is walked once, whatever lies in it."""
+        parent = path.rpartition("/")[0]
+        while parent and parent not in self.directories:
+            if parent in self.files:
+                raise ArchiveError(f"{parent!r} is both a file and a directory in the archive")
+            self.directories.add(parent)
+            self.hold_count(len(self.files) + len(self.directories))
+            parent = parent.rpartition("/")[0]
 
 
 def _hold_distinct(paths: Iterable[str]) -> None:

@@ -345,3 +345,13 @@ def test_a_zip_that_is_nothing_but_directory_is_refused_before_it_is_read() -> N
     size = count * len(entry)
     end = b"PK\5\6" + struct.pack("<4H2LH", 0, 0, count & 0xFFFF, count & 0xFFFF, size, 4, 0)
     assert "directory is larger" in refused(b"PK\3\4" + entry * count + end)
+
+
+def test_deep_directories_are_walked_once() -> None:
+    """A thousand files below four hundred folders took 11 s, in the web and at each start."""
+    deep = "d/" * 400
+    archive = read(tar_of({f"{deep}{number}.py": b"" for number in range(1000)}))
+    assert len(archive.directories) == 400
+    assert archive.directories[0] == "d"
+    too_many = {f"{number}/{deep}x.py": b"" for number in range(1000)}
+    assert f"more than {MAX_FILES}" in refused(tar_of(too_many))
