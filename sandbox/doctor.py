@@ -19,10 +19,11 @@ from typing import Any
 
 from sandbox import checks
 from sandbox.checks.namespaces import KINDS
-from sandbox.config import HostConfig
+from sandbox.config import UPLINKS, HostConfig
 from sandbox.errors import SandboxError, SandboxUnavailableError
-from sandbox.findings import Finding, Level, fail, failed, ok
+from sandbox.findings import Finding, Level, fail, failed, ok, warn
 from sandbox.host import Host
+from sandbox.network import requirements
 from sandbox.program import Program
 from sandbox.running import Sandbox
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     logging.getLogger("sandbox").addHandler(logging.NullHandler())  # what it warns of is printed
     name = options.name or f"doctor-{os.getpid()}"
-    findings = diagnose(HostConfig(name=name, first_uid=options.first_uid))
+    findings = diagnose(HostConfig(name=name, first_uid=options.first_uid, uplink=options.uplink))
     is_fit = all(finding.level != Level.FAIL for finding in findings)
     if options.json:
         report = {"fit": is_fit, "findings": [_as_json(finding) for finding in findings]}
@@ -76,6 +77,14 @@ def _trial(config: HostConfig) -> Iterator[Finding]:
     except SandboxUnavailableError as error:
         yield from map(failed, error.problems)
         return
+    except SandboxError as error:  # such as an uplink that does not come up
+        yield fail(f"a runner cannot start: {error}", "see the message; report it if unclear")
+        return
+    # The others were found before anything was tried.
+    for problem in host.uplink_obstacles[len(requirements.choose(config).obstacles) :]:
+        yield warn(f"no internet for strategies: {problem.what}", problem.remedy)
+    if host.uplink != "none":
+        yield ok(f"uplink {host.uplink}: it comes up and carries packets")
     try:
         sandbox = host.spawn(Program(argv=["-c", _LOOK_INSIDE]), "doctor")
         seen, said = _answer(sandbox), dict(sandbox.isolation)
@@ -126,10 +135,13 @@ def _own_namespace(kind: str) -> str:
 
 
 def _listed(isolation: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{name} {' '.join(value) if isinstance(value, list) else value}"
-        for name, value in isolation.items()
-    )
+    return ", ".join(f"{name} {_words(value)}" for name, value in isolation.items())
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return f"({_listed(value)})"
+    return " ".join(value) or "none" if isinstance(value, list) else str(value)
 
 
 def _as_json(finding: Finding) -> dict[str, object]:
@@ -157,6 +169,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=HostConfig(name="default").first_uid,
         help="the first user id of the runner's slots (%(default)s)",
+    )
+    parser.add_argument(
+        "--uplink",
+        choices=UPLINKS,
+        default="auto",
+        help="the runner's way to the internet (%(default)s)",
     )
     return parser
 

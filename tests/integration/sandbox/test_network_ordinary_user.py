@@ -19,10 +19,12 @@ UID = 412_346
 RUNNER = f"""
 import os, signal, sys, threading
 sys.path.insert(0, sys.argv[2])
-from sandbox import Host, HostConfig, NetworkPolicy, Program, SandboxUnavailableError
+from sandbox import (
+    Host, HostConfig, NetworkPolicy, NoUplinkError, Program, SandboxUnavailableError
+)
 back = threading.Event()
 try:
-    host = Host.open(HostConfig(name=sys.argv[1], ready_slots=1, uplink="user",
+    host = Host.open(HostConfig(name=sys.argv[1], ready_slots=1, uplink=sys.argv[3],
                                 resolvers=("{GATEWAY}",)),
                      lambda event: back.set() if event.kind == "uplink_up" else None)
 except SandboxUnavailableError as error:
@@ -45,6 +47,13 @@ def run(name):
     sys.stderr.write(os.read(box.stderr_fd, 65536).decode())
     said = b"".join(iter(lambda: os.read(box.stdout_fd, 65536), b"")).decode().strip()
     print(said, box.finish().exit_code, len(box.take_refusals()))
+if host.uplink == "none":
+    try:
+        run("first")
+    except NoUplinkError as error:
+        print(error)
+    host.close()
+    sys.exit()
 run("first")
 os.kill(host.netd_pid, signal.SIGKILL)
 assert back.wait(20), "no uplink after netd's death"
@@ -78,14 +87,14 @@ def delegated() -> Iterator[str]:
 
 
 def run_as_user(
-    world: World, name: str, package: Path, tun_mode: str
+    world: World, name: str, package: Path, tun_mode: str, uplink: str
 ) -> subprocess.CompletedProcess[str]:
     """With a /dev/net/tun of its own: the machine's may be closed to ordinary users."""
     script = f"""
 mknod {package}/tun c 10 200 && chmod {tun_mode} {package}/tun
 mount --bind {package}/tun /dev/net/tun
 exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all --bounding-set=-all \
-    /usr/bin/python3 -c "$1" {name} {package}
+    /usr/bin/python3 -c "$1" {name} {package} {uplink}
 """
     with inside(world.host):
         return subprocess.run(
@@ -99,10 +108,13 @@ exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all --boundi
         )
 
 
-def test_an_ordinary_user_has_the_same(world: World, delegated: str, package: Path) -> None:
+@pytest.mark.parametrize("uplink", ["user", "auto"])
+def test_an_ordinary_user_has_the_same(
+    world: World, delegated: str, package: Path, uplink: str
+) -> None:
     world.zone.clear()
     world.zone["web.example"] = lambda: [WEB]
-    run = run_as_user(world, delegated, package, "0666")
+    run = run_as_user(world, delegated, package, "0666", uplink)
     assert run.returncode == 0, run.stderr
     # Refused: three addresses and one name; again after the death of netd.
     assert run.stdout.splitlines() == ["0 111 111 111 -2 0 4"] * 2
@@ -111,7 +123,18 @@ def test_an_ordinary_user_has_the_same(world: World, delegated: str, package: Pa
 def test_an_ordinary_user_is_told_what_is_missing(
     world: World, delegated: str, package: Path
 ) -> None:
-    run = run_as_user(world, delegated, package, "0600")
+    run = run_as_user(world, delegated, package, "0600", "user")
     assert run.returncode == 1
     assert f"uid {UID} cannot open /dev/net/tun" in run.stderr
     assert "chmod 0666 /dev/net/tun" in run.stderr
+
+
+def test_what_is_missing_costs_no_more_than_the_internet(
+    world: World, delegated: str, package: Path
+) -> None:
+    """With `auto` the runner starts, and who asks for the internet is told the remedy."""
+    run = run_as_user(world, delegated, package, "0600", "auto")
+    assert run.returncode == 0, run.stderr
+    assert "network mode 'allow' needs the internet" in run.stdout
+    assert f"uid {UID} cannot open /dev/net/tun" in run.stdout
+    assert "chmod 0666 /dev/net/tun" in run.stdout

@@ -1,0 +1,95 @@
+"""What the strategies' networks are made with: nftables always, the rest as the uplink needs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sandbox.checks import tools
+from sandbox.config import HostConfig
+from sandbox.errors import Problem
+from sandbox.findings import Finding, fail, ok, warn
+from sandbox.network import nft, requirements
+
+_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_TIMEOUT_S = 10.0
+_SLIRP4NETNS = tools.Need("slirp4netns", "slirp4netns", at_least=(1, 0))
+# The rules of a router and the pair of interfaces of a slot, in a namespace that goes with them.
+_ROUTER_STEPS = """
+import os, sys
+from sandbox.network import namespaces, ranges, ruleset
+from sandbox.network.nft import Nft
+from sandbox.network.rtnetlink import Rtnetlink
+if os.geteuid() != 0:
+    namespaces.make_user_namespace()
+namespaces.unshare(namespaces.CLONE_NEWNET)
+try:
+    with Rtnetlink() as links:
+        links.add_veth("here", "there", namespaces.open_own("net"), 1500)
+except OSError as error:
+    sys.exit(f"veth: {error.strerror}")
+try:
+    Nft().run(ruleset.table(ranges.closed([]), ranges.DOCUMENTATION, 1))
+except OSError as error:
+    sys.exit(str(error))
+"""
+
+
+def check(config: HostConfig) -> Iterator[Finding]:
+    """Whether the configured uplink can be had; with `auto` a lack is a warning."""
+    yield from _check_router()
+    if config.uplink in ("auto", "user"):
+        yield from _check_user(is_wanted=config.uplink == "user")
+    elif config.uplink == "veth":
+        problems = list(requirements.veth_problems())
+        yield from (fail(problem.what, problem.remedy) for problem in problems)
+        if not problems:
+            yield ok("uplink veth: strategies reach the internet by this host's routing")
+    else:
+        yield ok("uplink none: strategies reach the platform's API alone, as configured")
+
+
+def _check_router() -> Iterator[Finding]:
+    if not nft.is_available():
+        yield fail("nftables' library (libnftables.so.1) is missing", "apt-get install nftables")
+        return
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _ROUTER_STEPS],
+        env={},
+        cwd=_PACKAGE_ROOT,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    path = tools.find("nft")
+    version = tools.version(path) if path else "nftables"
+    if done.returncode == 0:
+        yield ok(f"{version}: this kernel takes the rules of the strategies' networks")
+        return
+    said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    yield fail(
+        f"this kernel does not take the networks of the strategies: {said}",
+        "modprobe -a nf_tables nft_ct nft_nat nft_limit nft_connlimit veth; on a kernel without"
+        " them: apt-get install linux-image-amd64 (or -arm64) and boot it",
+        "modprobe -a nf_tables nft_ct nft_nat nft_limit nft_connlimit veth; on a kernel without"
+        " them: apt-get install linux-image-generic and boot it",
+    )
+
+
+def _check_user(*, is_wanted: bool) -> Iterator[Finding]:
+    problems = list(requirements.user_problems())
+    if not problems:
+        found = tools.check_one(_SLIRP4NETNS)
+        if found.remedy is not None:
+            problems.append(Problem(found.what, found.remedy.debian))
+    if not problems:
+        yield ok(f"uplink user: {found.what}; /dev/net/tun can be opened")
+    for problem in problems:
+        if is_wanted:
+            yield fail(problem.what, problem.remedy)
+        else:
+            yield warn(f"no internet for strategies: {problem.what}", problem.remedy)
