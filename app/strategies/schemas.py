@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
 
 from app.api.schema import RequestSchema
+from app.strategies.egress import MODES, entry_problem
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = "SEQUENCE_"
@@ -95,12 +96,18 @@ class ResourcesSchema(RequestSchema):
     )
 
 
+def _allowed(entry: str) -> None:
+    if problem := entry_problem(entry):
+        raise ValidationError(problem)
+
+
 class NetworkSchema(RequestSchema):
     """What of the network a strategy may reach; without a mode, what its runner has."""
 
-    mode = _Text(validate=validate.OneOf(("internet", "none", "allow")))
+    mode = _Text(validate=validate.OneOf(MODES))
     allow = fields.List(
-        _Text(validate=validate.Length(1, 300)), validate=validate.Length(max=_MAX_ALLOWED)
+        _Text(validate=(validate.Length(1, 300), _allowed)),
+        validate=validate.Length(max=_MAX_ALLOWED),
     )
 
     @validates_schema

@@ -10,6 +10,7 @@ from typing import Any
 from sequence_cli.documents import read_json_object
 from sequence_cli.errors import CliError
 from sequence_cli.project.archive import pack
+from sequence_cli.project.egress import MODES, entry_problem
 from sequence_cli.project.entrypoint import checked_entrypoint
 from sequence_cli.project.json_values import json_safe
 from sequence_cli.project.project_file import FILE_NAME, load_project_file
@@ -109,7 +110,7 @@ def _settings(directory: Path, document: Mapping[str, Any], overrides: Overrides
         "env": {**hosted.get("env", {}), **_checked(overrides.env, "--env ")},
         "secrets": {**hosted.get("secrets", {}), **_secrets(overrides.secrets_file)},
         "placement": _placement(hosted, overrides),
-        "network": _network(hosted),
+        "network": _network(hosted, source),
         "resources": _resources(hosted, overrides),
         "risk": json_safe(document.get("risk", {}), source, "risk"),
     }
@@ -147,10 +148,19 @@ def _checked(variables: Mapping[str, Any], prefix: str) -> Mapping[str, str]:
     return variables
 
 
-def _network(hosted: Mapping[str, Any]) -> dict[str, Any]:
+def _network(hosted: Mapping[str, Any], source: str) -> dict[str, Any]:
     network = dict(hosted.get("network", {}))
     if isinstance(network.get("allow"), str):
         network["allow"] = [network["allow"]]
+    where = f"{source}: hosted.network"
+    mode, allow = network.get("mode"), network.get("allow", ())
+    if mode not in (None, *MODES):
+        raise CliError(f"{where}.mode is {mode!r}: use one of {', '.join(MODES)}")
+    if allow and mode != "allow":
+        raise CliError(f"{where}.allow needs mode = 'allow' beside it")
+    problems = [f"{where}.allow: {problem}" for problem in map(entry_problem, allow) if problem]
+    if problems:
+        raise CliError(problems[0], problems[1:])
     return network
 
 
