@@ -23,6 +23,8 @@ from sequence_cli.project.vendored_client import (
     client_version,
 )
 
+_POLICIES = ("network", "restart", "stop", "hooks", "watchdog", "schedule")
+_LISTS = ("allow", "on")  # one string will do
 _RESOURCES = ("cpu_millis", "memory_mb", "timeout_secs")
 
 
@@ -110,10 +112,11 @@ def _settings(directory: Path, document: Mapping[str, Any], overrides: Overrides
         "env": {**hosted.get("env", {}), **_checked(overrides.env, "--env ")},
         "secrets": {**hosted.get("secrets", {}), **_secrets(overrides.secrets_file)},
         "placement": _placement(hosted, overrides),
-        "network": _network(hosted, source),
+        **{name: _policy(hosted, name) for name in _POLICIES},
         "resources": _resources(hosted, overrides),
         "risk": json_safe(document.get("risk", {}), source, "risk"),
     }
+    _check_network(optional["network"], f"{source}: hosted.network")
     return body | {key: value for key, value in optional.items() if value}
 
 
@@ -148,11 +151,15 @@ def _checked(variables: Mapping[str, Any], prefix: str) -> Mapping[str, str]:
     return variables
 
 
-def _network(hosted: Mapping[str, Any], source: str) -> dict[str, Any]:
-    network = dict(hosted.get("network", {}))
-    if isinstance(network.get("allow"), str):
-        network["allow"] = [network["allow"]]
-    where = f"{source}: hosted.network"
+def _policy(hosted: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The table ``[hosted.NAME]`` as the API takes it."""
+    return {
+        key: [value] if key in _LISTS and isinstance(value, str) else value
+        for key, value in hosted.get(name, {}).items()
+    }
+
+
+def _check_network(network: Mapping[str, Any], where: str) -> None:
     mode, allow = network.get("mode"), network.get("allow", ())
     if mode not in (None, *MODES):
         raise CliError(f"{where}.mode is {mode!r}: use one of {', '.join(MODES)}")
@@ -161,7 +168,6 @@ def _network(hosted: Mapping[str, Any], source: str) -> dict[str, Any]:
     problems = [f"{where}.allow: {problem}" for problem in map(entry_problem, allow) if problem]
     if problems:
         raise CliError(problems[0], problems[1:])
-    return network
 
 
 def _placement(hosted: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
