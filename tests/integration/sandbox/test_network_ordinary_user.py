@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from network_world import GATEWAY, HOST_PUBLIC, PRIVATE, SERVICE_PORT, WEB, World, inside
+from ordinary import delegated
 
 import sandbox
-from sandbox.cgroups import mounts, v1
 
 UID = 412_346
 RUNNER = f"""
@@ -72,29 +73,32 @@ def package() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@dataclass(frozen=True)
+class Place:
+    """`name`: of the runner whose groups are there. `group`: the one to start it in, None: any."""
+
+    name: str
+    group: Path | None
+
+
 @pytest.fixture
-def delegated() -> Iterator[str]:
+def place() -> Iterator[Place]:
     name = f"egress-user-{os.getpid()}"
-    found = mounts.find_own().v1
-    directories = {found[controller] / f"sequence-{name}" for controller in v1.CONTROLLERS}
-    for directory in directories:
-        directory.mkdir()
-        for path in (directory, *directory.iterdir()):
-            os.chown(path, UID, UID)
-    yield name
-    for directory in directories:
-        directory.rmdir()
+    with delegated(name, UID) as group:
+        yield Place(name, group)
 
 
 def run_as_user(
-    world: World, name: str, package: Path, tun_mode: str, uplink: str
+    world: World, place: Place, package: Path, tun_mode: str, uplink: str
 ) -> subprocess.CompletedProcess[str]:
     """With a /dev/net/tun of its own: the machine's may be closed to ordinary users."""
+    join = "" if place.group is None else f"echo $$ >{place.group}/cgroup.procs"
     script = f"""
 mknod {package}/tun c 10 200 && chmod {tun_mode} {package}/tun
 mount --bind {package}/tun /dev/net/tun
+{join}
 exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all --bounding-set=-all \
-    /usr/bin/python3 -c "$1" {name} {package} {uplink}
+    /usr/bin/python3 -c "$1" {place.name} {package} {uplink}
 """
     with inside(world.host):
         return subprocess.run(
@@ -110,30 +114,30 @@ exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all --boundi
 
 @pytest.mark.parametrize("uplink", ["user", "auto"])
 def test_an_ordinary_user_has_the_same(
-    world: World, delegated: str, package: Path, uplink: str
+    world: World, place: Place, package: Path, uplink: str
 ) -> None:
     world.zone.clear()
     world.zone["web.example"] = lambda: [WEB]
-    run = run_as_user(world, delegated, package, "0666", uplink)
+    run = run_as_user(world, place, package, "0666", uplink)
     assert run.returncode == 0, run.stderr
     # Refused: three addresses and one name; again after the death of netd.
     assert run.stdout.splitlines() == ["0 111 111 111 -2 0 4"] * 2
 
 
 def test_an_ordinary_user_is_told_what_is_missing(
-    world: World, delegated: str, package: Path
+    world: World, place: Place, package: Path
 ) -> None:
-    run = run_as_user(world, delegated, package, "0600", "user")
+    run = run_as_user(world, place, package, "0600", "user")
     assert run.returncode == 1
     assert f"uid {UID} cannot open /dev/net/tun" in run.stderr
     assert "chmod 0666 /dev/net/tun" in run.stderr
 
 
 def test_what_is_missing_costs_no_more_than_the_internet(
-    world: World, delegated: str, package: Path
+    world: World, place: Place, package: Path
 ) -> None:
     """With `auto` the runner starts, and who asks for the internet is told the remedy."""
-    run = run_as_user(world, delegated, package, "0600", "auto")
+    run = run_as_user(world, place, package, "0600", "auto")
     assert run.returncode == 0, run.stderr
     assert "network mode 'allow' needs the internet" in run.stdout
     assert f"uid {UID} cannot open /dev/net/tun" in run.stdout
