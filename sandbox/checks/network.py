@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sandbox.checks import tools
+from sandbox.checks import namespaces, tools
 from sandbox.config import HostConfig
 from sandbox.errors import Problem
 from sandbox.findings import Finding, fail, ok, warn
 from sandbox.network import nft, requirements
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-_TIMEOUT_S = 10.0
 _SLIRP4NETNS = tools.Need("slirp4netns", "slirp4netns", at_least=(1, 0))
-# The rules of a router and the pair of interfaces of a slot, in a namespace that goes with them.
-_ROUTER_STEPS = """
+# What netd makes: a router's namespace, the pair of interfaces of a slot, the rules.
+_STEPS = """
 import os, sys
 from sandbox.network import namespaces, ranges, ruleset
 from sandbox.network.nft import Nft
@@ -28,13 +25,11 @@ namespaces.unshare(namespaces.CLONE_NEWNET)
 try:
     with Rtnetlink() as links:
         links.add_veth("here", "there", namespaces.open_own("net"), 1500)
-except OSError as error:
-    sys.exit(f"veth: {error.strerror}")
-try:
     Nft().run(ruleset.table(ranges.closed([]), ranges.DOCUMENTATION, 1))
 except OSError as error:
-    sys.exit(str(error))
+    sys.exit(f"KERNEL {error}")
 """
+_MODULES = "modprobe -a nf_tables nft_ct nft_nat nft_limit nft_connlimit veth"
 
 
 def check(config: HostConfig) -> Iterator[Finding]:
@@ -55,29 +50,24 @@ def _check_router() -> Iterator[Finding]:
     if not nft.is_available():
         yield fail("nftables' library (libnftables.so.1) is missing", "apt-get install nftables")
         return
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", _ROUTER_STEPS],
-        env={},
-        cwd=_PACKAGE_ROOT,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
-    path = tools.find("nft")
-    version = tools.version(path) if path else "nftables"
-    if done.returncode == 0:
+    refusal = namespaces.said([sys.executable, "-S", "-c", _STEPS])
+    if refusal.startswith("KERNEL "):
+        kernel = f"{_MODULES}; on a kernel without them: apt-get install {{}} and boot it"
+        why = refusal.removeprefix("KERNEL ")
+        yield fail(
+            f"this kernel does not take the strategies' networks: {why}",
+            kernel.format("linux-image-amd64 (or -arm64)"),
+            kernel.format("linux-image-generic"),
+        )
+    elif refusal:
+        python = str(Path(sys.executable).resolve())
+        remedy = namespaces.causes(namespaces.read_settings(), python)
+        what = f"the network helper cannot make network namespaces: {refusal}"
+        yield fail(what, remedy.debian, remedy.ubuntu)
+    else:
+        path = tools.find("nft")
+        version = tools.version(path) if path else "nftables"
         yield ok(f"{version}: this kernel takes the rules of the strategies' networks")
-        return
-    said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-    yield fail(
-        f"this kernel does not take the networks of the strategies: {said}",
-        "modprobe -a nf_tables nft_ct nft_nat nft_limit nft_connlimit veth; on a kernel without"
-        " them: apt-get install linux-image-amd64 (or -arm64) and boot it",
-        "modprobe -a nf_tables nft_ct nft_nat nft_limit nft_connlimit veth; on a kernel without"
-        " them: apt-get install linux-image-generic and boot it",
-    )
 
 
 def _check_user(*, is_wanted: bool) -> Iterator[Finding]:

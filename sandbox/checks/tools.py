@@ -13,7 +13,7 @@ from sandbox.config import HostConfig
 from sandbox.findings import Finding, fail, ok
 
 _SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
-_VERSION_TIMEOUT_S = 10.0
+_VERSION_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,16 @@ def check_one(need: Need) -> Finding:
 
 def version(path: str) -> str:
     """The first line of what it says of its version."""
-    run = subprocess.run(
-        [path, "--version"],
-        env={},
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_VERSION_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        run = subprocess.run(
+            [path, "--version"],
+            env={},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_VERSION_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
     return (run.stdout or run.stderr).strip().partition("\n")[0]
