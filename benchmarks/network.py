@@ -167,7 +167,7 @@ def _start_rows(begun: Sequence[tuple[float, float, float]]) -> list[Row]:
     bare, none, allow = zip(*begun, strict=True)
     times = [boxed / alone for alone, _, boxed in begun]
     return [
-        Row("first byte, bare python3 -u, in turn with the next two", bare, "ms"),
+        Row("first byte, bare, in turn with the next two", bare, "ms"),
         Row("first byte, limits and no network", none, "ms"),
         Row("first byte, limits and an allow list of three", allow, "ms"),
         Row("the whole sandbox, times the bare python3 -u", times, "x", TARGET_TIMES),
