@@ -60,7 +60,7 @@ def user_problems() -> Iterator[Problem]:
         )
     except OSError as error:
         yield Problem(
-            f"uid {os.getuid()} cannot open {_TUN} ({error.strerror}); the user-mode uplink does",
+            f"uid {os.getuid()} cannot open {_TUN} ({error.strerror}); the user-mode uplink needs it",
             f"chmod 0666 {_TUN}, as Debian and Ubuntu have it: it gives no power by itself"
             f" (to keep it: {_TUN_RULE}; in a container: run it with --device {_TUN})",
         )

@@ -146,7 +146,9 @@ def test_the_network_is_in_the_way_only_where_it_was_asked_for(
         cwd=package,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
     )
-    closed = f"uid {UID} cannot open /dev/net/tun (Permission denied); the user-mode uplink does"
+    closed = (
+        f"uid {UID} cannot open /dev/net/tun (Permission denied); the user-mode uplink needs it"
+    )
     said = findings(done.stdout, level)
     assert found.format(closed) in said
     if level != "ok" and uplink != "veth":
