@@ -6,6 +6,7 @@ set -u
 tests="tests/integration/sandbox tests/hostile"
 # They start ordinary users or make a network of their own to look at, which root alone can.
 roots_own="--ignore=tests/integration/sandbox/test_sandbox_ordinary_user.py
+--ignore=tests/integration/sandbox/test_sandbox_doctor_for_others.py
 --ignore-glob=*/test_network_*.py"
 chosen=$(cat /project/chosen)
 

@@ -54,13 +54,13 @@ def user_problems() -> Iterator[Problem]:
         os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
         yield Problem(
-            f"{_TUN} does not exist; the user-mode uplink needs it",
+            f"{_TUN} does not exist; the user uplink needs it",
             "modprobe tun && echo tun > /etc/modules-load.d/tun.conf"
             f" (in a container: run it with --device {_TUN})",
         )
     except OSError as error:
         yield Problem(
-            f"uid {os.getuid()} cannot open {_TUN} ({error.strerror}); the user-mode uplink needs it",
+            f"uid {os.getuid()} cannot open {_TUN} ({error.strerror}); the user uplink needs it",
             f"chmod 0666 {_TUN}, as Debian and Ubuntu have it: it gives no power by itself"
             f" (to keep it: {_TUN_RULE}; in a container: run it with --device {_TUN})",
         )
