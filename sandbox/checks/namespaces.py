@@ -12,7 +12,7 @@ from sandbox.config import HostConfig
 from sandbox.findings import Finding, Remedy, fail, ok, warn
 
 KINDS = ("user", "pid", "ipc", "uts", "cgroup", "net", "mnt")
-_TIMEOUT_S = 30.0  # a kernel may have modules to load first
+_TIMEOUT_S = 120.0  # a busy host may have a dozen modules to load first
 _FEW = 1024
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _IN_A_CONTAINER = (
@@ -122,7 +122,7 @@ def said(command: list[str], **drop: object) -> str:
     except OSError as error:
         return f"it does not start: {error.strerror}"
     except subprocess.TimeoutExpired:
-        return f"it did not end within {_TIMEOUT_S:g} s"
+        return f"it did not end within {_TIMEOUT_S:g} s; is the host busy? Try again"
     if run.returncode == 0:
         return ""
     lines = run.stderr.strip().splitlines()
