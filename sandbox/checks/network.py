@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox.checks import namespaces, tools
 from sandbox.config import HostConfig
-from sandbox.errors import Problem
-from sandbox.findings import Finding, fail, ok, warn
+from sandbox.findings import Finding, Level, fail, ok
 from sandbox.network import nft, requirements
 
 _SLIRP4NETNS = tools.Need("slirp4netns", "slirp4netns", at_least=(1, 0))
@@ -71,15 +71,16 @@ def _check_router() -> Iterator[Finding]:
 
 
 def _check_user(*, is_wanted: bool) -> Iterator[Finding]:
-    problems = list(requirements.user_problems())
-    if not problems:
+    lacking = [fail(problem.what, problem.remedy) for problem in requirements.user_problems()]
+    if not lacking:
         found = tools.check_one(_SLIRP4NETNS)
-        if found.remedy is not None:
-            problems.append(Problem(found.what, found.remedy.debian))
-    if not problems:
-        yield ok(f"uplink user: {found.what}; /dev/net/tun can be opened")
-    for problem in problems:
+        if found.level == Level.OK:
+            yield ok(f"uplink user: {found.what}; /dev/net/tun can be opened")
+            return
+        lacking.append(found)
+    for finding in lacking:
         if is_wanted:
-            yield fail(problem.what, problem.remedy)
+            yield finding
         else:
-            yield warn(f"no internet for strategies: {problem.what}", problem.remedy)
+            what = f"no internet for strategies: {finding.what}"
+            yield replace(finding, level=Level.WARN, what=what)

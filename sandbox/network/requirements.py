@@ -69,9 +69,9 @@ def user_problems() -> Iterator[Problem]:
 def veth_problems() -> Iterator[Problem]:
     """What is in the way of the uplink by the host's own routing."""
     if os.geteuid() != 0:
-        yield Problem("the veth uplink is for a runner that is root", "use the uplink 'user'")
+        yield Problem("the veth uplink is for a runner that is root", "set RUNNER_UPLINK=user")
     elif not forwarding.is_possible():
         yield Problem(
             "/proc/sys/net/ipv4 cannot be written; the veth uplink switches forwarding on there",
-            "use the uplink 'user', or run the container with --privileged",
+            "set RUNNER_UPLINK=user, or run the container with --privileged",
         )
