@@ -43,7 +43,7 @@ def refused_by_a_runner(entry: str) -> bool:
     return False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(HOSTS, PORTS)
 def test_generated_entries_meet_one_verdict(host: str, port: str) -> None:
     entry = host + port
