@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from ordinary import delegated
 import sandbox
 
 UID = 412_346
+_numbers = itertools.count(1)
 RUNNER = f"""
 import os, signal, sys, threading
 sys.path.insert(0, sys.argv[2])
@@ -83,7 +85,7 @@ class Place:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    name = f"egress-user-{os.getpid()}"
+    name = f"egress-user-{os.getpid()}-{next(_numbers)}"
     with delegated(name, UID) as group:
         yield Place(name, group)
 
