@@ -68,6 +68,8 @@ class Host:
             self._network = self._open_network()
             self._warmer = Warmer(tree.idle_file(), lambda: self._network.netd_pid)
         except BaseException:
+            with contextlib.suppress(OSError):  # what it holds is the next start's to clear
+                tree.remove()
             os.close(self._lock_fd)
             raise
 

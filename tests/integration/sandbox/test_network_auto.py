@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from network_world import GATEWAY, WEB, World, inside
-from sealed import Box
+from sealed import Box, group_directories
 
 from sandbox import Host, HostConfig, NetworkPolicy, NoUplinkError, Program, UplinkDownError
 from sandbox.network import requirements
@@ -76,3 +76,5 @@ def test_one_that_was_named_is_had_or_nothing_starts(world: World) -> None:
     refused = pytest.raises(UplinkDownError, match="slirp4netns did not start: broken")
     with refused, opened(world, "user"):
         pass
+    assert group_directories(f"auto-{os.getpid()}") == []
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/sequence-auto-{os.getpid()}"))
