@@ -7,6 +7,7 @@ that hangs on a dead database cannot keep a run alive beyond its lease.
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import update
@@ -27,6 +28,11 @@ def fence_after_s(lease_s: float) -> float:
     return lease_s - max(1.0, lease_s * 0.2)
 
 
+def guard_after_s(lease_s: float) -> float:
+    """The same for the guard, which kills when the runner itself did not: later, still in time."""
+    return (fence_after_s(lease_s) + lease_s) / 2
+
+
 @dataclass(frozen=True)
 class HeartbeatConfig:
     """How often, for whom."""
@@ -40,13 +46,20 @@ class Heartbeat(threading.Thread):
     """Beats until `close()`; `beat_now()` makes the next one immediate."""
 
     def __init__(
-        self, config: HeartbeatConfig, database: Database, claims: Claims, registry: Registry
+        self,
+        config: HeartbeatConfig,
+        database: Database,
+        claims: Claims,
+        registry: Registry,
+        extend: Callable[[list[str], float], None],
     ) -> None:
+        """`extend` lets runs, by their ids, live until a monotonic time; it must not block."""
         super().__init__(name="heartbeat", daemon=True)
         self._config = config
         self._database = database
         self._claims = claims
         self._registry = registry
+        self._extend = extend
         self._due = threading.Event()
         self._closing = False
         self.is_stopping = False
@@ -83,12 +96,17 @@ class Heartbeat(threading.Thread):
     def _beat(self) -> None:
         controls = self._registry.snapshot()
         # Taken before the statement: the lease that it writes ends no earlier than this plus lease.
-        fence_at = time.monotonic() + fence_after_s(self._config.lease_s)
+        began_at = time.monotonic()
+        fence_at = began_at + fence_after_s(self._config.lease_s)
         ours = self._claims.renew([control.strategy_id for control in controls])
+        renewed = []
         for control in controls:
             epoch, stop = ours.get(control.strategy_id, (None, False))
             is_ours = epoch == control.epoch
             self._registry.apply(control, fence_at=fence_at if is_ours else None, stop=stop)
+            if is_ours:
+                renewed.append(control.run_id)
+        self._extend(renewed, began_at + guard_after_s(self._config.lease_s))
         with self._database.transaction() as session:
             session.execute(
                 update(Runner)

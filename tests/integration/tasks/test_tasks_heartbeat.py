@@ -20,7 +20,7 @@ from app.redis_client import connect
 from app.runners.wake import Waker
 from tasks.claims import Claim
 from tasks.control import Registry, RunControl
-from tasks.heartbeat import Heartbeat, HeartbeatConfig, fence_after_s
+from tasks.heartbeat import Heartbeat, HeartbeatConfig, fence_after_s, guard_after_s
 from tasks.wake import WakeListener
 
 RUNNER = "runner-1"
@@ -36,13 +36,17 @@ class Pulse:
         self.lease_s = lease_s
         self.rows.add_runner(RUNNER, last_heartbeat_at=0.0)
         config = HeartbeatConfig(RUNNER, interval_s, lease_s)
-        self.heartbeat = Heartbeat(config, database, self.claims, self.registry)
+        self.extended: dict[str, float] = {}
+        self.heartbeat = Heartbeat(config, database, self.claims, self.registry, self.extend)
+
+    def extend(self, runs: list[str], until_s: float) -> None:
+        self.extended.update(dict.fromkeys(runs, until_s))
 
     def run(self, strategy_id: str) -> tuple[Claim, RunControl]:
         """What a runner does about a claim."""
         fence_at = time.monotonic() + fence_after_s(self.lease_s)
         claim = claimed(self.claims, strategy_id)
-        control = RunControl(strategy_id, claim.epoch, fence_at)
+        control = RunControl(strategy_id, claim.epoch, fence_at, claim.run_id)
         self.registry.add(control)
         return claim, control
 
@@ -71,6 +75,10 @@ def test_it_keeps_lease_and_fence_ahead(database: Database, waiting: str) -> Non
         # The lease must outlive the fence, or another runner takes what still runs here.
         assert pulse.rows.now() + (control.fence_at - time.monotonic()) < lease
         assert not control.is_overdue
+        # The guard comes after the fence, and before anybody else may come.
+        guarded_until = wait_until(lambda: pulse.extended.get(control.run_id), "it is guarded")
+        assert guarded_until > first_fence
+        assert fence_after_s(pulse.lease_s) < guard_after_s(pulse.lease_s) < pulse.lease_s
         runner = pulse.rows.runner(RUNNER)
         assert runner is not None
         assert runner.running == 1
