@@ -35,11 +35,12 @@ def guard_after_s(lease_s: float) -> float:
 
 @dataclass(frozen=True)
 class HeartbeatConfig:
-    """How often, for whom."""
+    """How often, for whom, and by which clock its fences are counted."""
 
     runner_id: str
     interval_s: float
     lease_s: float
+    clock: Callable[[], float] = time.monotonic
 
 
 class Heartbeat(threading.Thread):
@@ -83,7 +84,7 @@ class Heartbeat(threading.Thread):
             if self._closing:
                 return
             try:
-                self._beat()
+                self.beat()
                 pause_s = self._config.interval_s
             except SQLAlchemyError as error:
                 log.error("heartbeat_failed", extra={"error": type(error).__name__})
@@ -93,10 +94,15 @@ class Heartbeat(threading.Thread):
                 log.exception("heartbeat_broken")
                 pause_s = min(_AFTER_ERROR_S, self._config.interval_s)
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Renew once and pass on what was learned; two statements, however many runs there are.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database is away; no fence was moved.
+        """
         controls = self._registry.snapshot()
         # Taken before the statement: the lease that it writes ends no earlier than this plus lease.
-        began_at = time.monotonic()
+        began_at = self._config.clock()
         fence_at = began_at + fence_after_s(self._config.lease_s)
         ours = self._claims.renew([control.strategy_id for control in controls])
         renewed = []

@@ -1,0 +1,206 @@
+"""The model check: whatever happens in whatever order, no strategy ever lives twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from model.clocks import Time, drive_postgresql, drive_sqlite
+from model.world import Life, ModelRunner, World
+from redis import Redis
+from sqlalchemy import Engine
+from support.api import web
+
+from tasks.ending import Cause, Ending
+
+RUNNERS = st.integers(0, 2)
+STRATEGIES = st.integers(0, 1)
+# A beat, a little less than a fence, between fence and guard, and beyond a lease.
+SECONDS = st.sampled_from([0.0, 0.4, 3.0, 11.9, 12.6, 13.6, 16.0, 70.0])
+ENDINGS = st.sampled_from(
+    [
+        Ending(Cause.PROGRAM, exit_code=0),
+        Ending(Cause.PROGRAM, exit_code=1),
+        Ending(Cause.PROGRAM, exit_code=137, was_oom=True),
+        Ending(Cause.STOP, exit_code=143),
+        Ending(Cause.TIME_OUT, exit_code=143),
+        Ending(Cause.EVICTION, exit_code=0),
+        Ending(Cause.SANDBOX),
+    ]
+)
+SIZE = (40, 40)
+_AHEAD_S = 0.4  # in all: less than what is left of a lease when the guard kills
+
+
+class Machine(RuleBasedStateMachine):
+    """What may happen to two strategies and three runners."""
+
+    make: Callable[[], World]
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = self.make()
+        self.ids = [self.world.create(), self.world.create()]
+        self.ahead_s = 0.0
+
+    @rule(verb=st.sampled_from(["start", "stop", "start", "stop", "delete"]), which=STRATEGIES)
+    def ask(self, verb: str, which: int) -> None:
+        self.world.ask(verb, self.ids[which])
+
+    @rule(which=RUNNERS)
+    def deliver(self, which: int) -> None:
+        self.world.deliver(self.world.runners[which])
+
+    @rule(which=RUNNERS, before=SECONDS, behind=SECONDS, other=RUNNERS)
+    def deliver_slowly(self, which: int, before: float, behind: float, other: int) -> None:
+        with self.stalling(which, before, behind, other) as runner:
+            self.world.deliver(runner)
+
+    @rule(which=RUNNERS)
+    def beat(self, which: int) -> None:
+        runner = self.world.runners[which]
+        if not runner.is_frozen:
+            runner.heartbeat.beat()
+            runner.attend()
+
+    @rule(which=RUNNERS, before=SECONDS, behind=SECONDS, other=RUNNERS)
+    def beat_slowly(self, which: int, before: float, behind: float, other: int) -> None:
+        if not self.world.runners[which].is_frozen:
+            with self.stalling(which, before, behind, other) as runner:
+                runner.heartbeat.beat()
+
+    @rule(ending=ENDINGS, which=st.integers(0, 5))
+    def end(self, ending: Ending, which: int) -> None:
+        found = [(r, life) for r, life in self.awake() if r.is_alive(life)]
+        if found:
+            runner, life = found[which % len(found)]
+            runner.end(life, ending)
+
+    @rule(which=st.integers(0, 5))
+    def report(self, which: int) -> None:
+        found = [(runner, life) for runner, life in self.awake() if life.ending is not None]
+        if found:
+            runner, life = found[which % len(found)]
+            runner.report(life)
+
+    @rule(which=st.integers(0, 50))
+    def report_again(self, which: int) -> None:
+        if self.world.past:
+            runner, life = self.world.past[which % len(self.world.past)]
+            assert not self.world.finish(runner.claims, life).is_ours
+
+    @rule(which=RUNNERS)
+    def freeze_or_thaw(self, which: int) -> None:
+        runner = self.world.runners[which]
+        runner.is_frozen = not runner.is_frozen
+        if not runner.is_frozen:
+            runner.attend()
+
+    @rule(which=RUNNERS)
+    def kill(self, which: int) -> None:
+        self.world.kill(self.world.runners[which])
+
+    @rule()
+    def lose_message(self) -> None:
+        self.world.lose_message()
+
+    @rule()
+    def repeat_message(self) -> None:
+        self.world.repeat_message()
+
+    @rule()
+    def sweep(self) -> None:
+        self.world.sweep.run_once()
+
+    @rule(seconds=SECONDS)
+    def pass_time(self, seconds: float) -> None:
+        self.world.pass_time(seconds)
+
+    @rule(seconds=st.sampled_from([-3600.0, -5.0, 0.2]))
+    def step_the_database_clock(self, seconds: float) -> None:
+        # Forward by more than the guard leaves of a lease nothing could hold: docs/decisions.
+        if seconds < 0 or self.ahead_s + seconds <= _AHEAD_S:
+            self.ahead_s += max(0.0, seconds)
+            self.world.time.database_off_s += seconds
+
+    @invariant()
+    def every_promise_holds(self) -> None:
+        if hasattr(self, "world"):
+            self.world.check()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            try:
+                self.world.settle()
+                self.world.check_history()
+            finally:
+                self.world.clear()
+
+    def awake(self) -> list[tuple[ModelRunner, Life]]:
+        return [(runner, life) for runner, life in self.world.lives() if not runner.is_frozen]
+
+    @contextmanager
+    def stalling(
+        self, which: int, before: float, behind: float, other: int
+    ) -> Iterator[ModelRunner]:
+        """One that stands still around its statement, while the others go on."""
+        runner = self.world.runners[which]
+        was_frozen = runner.is_frozen
+
+        def stand_still(seconds: float) -> None:
+            runner.is_frozen = True
+            self.world.pass_time(seconds)
+            self.world.sweep.run_once()
+            if other != which:
+                self.world.deliver(self.world.runners[other])
+            runner.is_frozen = was_frozen
+
+        runner.claims.stalls += [lambda: stand_still(before), lambda: stand_still(behind)]
+        try:
+            yield runner
+        finally:
+            runner.claims.stalls.clear()
+        if not was_frozen:
+            runner.attend()
+
+
+def check(url: str, redis: Redis, drive: Callable[[Engine, Time], None], *size: int) -> None:
+    examples, steps = size
+    port = redis.connection_pool.connection_kwargs["port"]
+    time = Time()
+    with web(url, f"redis://127.0.0.1:{port}/0") as one:
+        drive(one.services.database.engine, time)
+
+        class Bound(Machine):
+            def make(self) -> World:
+                time.database_off_s = 0.0
+                return World(one, redis, time)
+
+        run_state_machine_as_test(
+            Bound,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+
+def test_no_strategy_lives_twice_or_is_forgotten(sqlite_url: str, redis: Redis) -> None:
+    check(sqlite_url, redis, drive_sqlite, *SIZE)
+
+
+def test_the_same_on_postgresql(postgres_url: str, redis: Redis) -> None:
+    check(postgres_url, redis, drive_postgresql, 10, 30)
