@@ -30,6 +30,7 @@ from tasks.sweep import Sweep
 
 LEASE_S = 15.0
 _QUEUE = "default"
+_WAKES_S = 0.002
 
 
 @dataclass
@@ -242,7 +243,9 @@ class World:
                 for runner, life in self.lives()
                 if not life.is_dead
             ]
-            self.time.now_s = min([until, *(at for at in ahead if at > self.time.now_s)])
+            # A thread wakes up a little late; and floats that differ by their last bit are equal.
+            later = [at + _WAKES_S for at in ahead if at > self.time.now_s]
+            self.time.now_s = min([until, *later])
             for runner in self.runners:
                 if not runner.is_frozen:
                     runner.attend()
