@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from model.clocks import Time, drive_postgresql, drive_sqlite
-from model.world import Life, ModelRunner, World
+from model.world import ModelRunner, World
 from redis import Redis
 from sqlalchemy import Engine
 from support.api import web
@@ -53,52 +53,29 @@ class Machine(RuleBasedStateMachine):
         self.world = self.make()
         self.ids = [self.world.create(), self.world.create()]
         self.ahead_s = 0.0
+        for which in (0, 1):
+            self.world.deliver(self.world.runners[which])
 
     @rule(verb=st.sampled_from(["start", "stop", "start", "stop", "delete"]), which=STRATEGIES)
     def ask(self, verb: str, which: int) -> None:
         self.world.ask(verb, self.ids[which])
 
     @rule(which=RUNNERS)
-    def deliver(self, which: int) -> None:
-        self.world.deliver(self.world.runners[which])
+    def work(self, which: int) -> None:
+        """What goes on all the time: a sweep, and whatever it found reaches a runner."""
+        self.world.sweep.run_once()
+        for _ in range(self.world.messages()):
+            self.world.deliver(self.world.runners[which])
 
     @rule(which=RUNNERS, before=SECONDS, behind=SECONDS, other=RUNNERS)
     def deliver_slowly(self, which: int, before: float, behind: float, other: int) -> None:
         with self.stalling(which, before, behind, other) as runner:
             self.world.deliver(runner)
 
-    @rule(which=RUNNERS)
-    def beat(self, which: int) -> None:
-        runner = self.world.runners[which]
-        if not runner.is_frozen:
-            runner.heartbeat.beat()
-            runner.attend()
-
     @rule(which=RUNNERS, before=SECONDS, behind=SECONDS, other=RUNNERS)
     def beat_slowly(self, which: int, before: float, behind: float, other: int) -> None:
-        if not self.world.runners[which].is_frozen:
-            with self.stalling(which, before, behind, other) as runner:
-                runner.heartbeat.beat()
-
-    @rule(ending=ENDINGS, which=st.integers(0, 5))
-    def end(self, ending: Ending, which: int) -> None:
-        found = [(r, life) for r, life in self.awake() if r.is_alive(life)]
-        if found:
-            runner, life = found[which % len(found)]
-            runner.end(life, ending)
-
-    @rule(which=st.integers(0, 5))
-    def report(self, which: int) -> None:
-        found = [(runner, life) for runner, life in self.awake() if life.ending is not None]
-        if found:
-            runner, life = found[which % len(found)]
-            runner.report(life)
-
-    @rule(which=st.integers(0, 50))
-    def report_again(self, which: int) -> None:
-        if self.world.past:
-            runner, life = self.world.past[which % len(self.world.past)]
-            assert not self.world.finish(runner.claims, life).is_ours
+        with self.stalling(which, before, behind, other) as runner:
+            runner.heartbeat.beat()
 
     @rule(which=RUNNERS, seconds=SECONDS, other=RUNNERS, beats_first=st.booleans())
     def stand_still(self, which: int, seconds: float, other: int, beats_first: bool) -> None:
@@ -113,37 +90,41 @@ class Machine(RuleBasedStateMachine):
         for act in [runner.heartbeat.beat, runner.attend][:: 1 if beats_first else -1]:
             act()
 
-    @rule(which=RUNNERS)
-    def freeze_or_thaw(self, which: int) -> None:
-        runner = self.world.runners[which]
-        runner.is_frozen = not runner.is_frozen
-        if not runner.is_frozen:
-            runner.attend()
+    @rule(ending=ENDINGS, which=st.integers(0, 1), told=st.booleans())
+    def end(self, ending: Ending, which: int, told: bool) -> None:
+        found = [(runner, life) for runner, life in self.world.lives() if runner.is_alive(life)]
+        if found:
+            runner, life = found[which % len(found)]
+            runner.end(life, ending)
+            if told:
+                runner.report(life)
+
+    @rule(which=st.integers(0, 9))
+    def report_late(self, which: int) -> None:
+        """What was seen long ago, and what was written already."""
+        found = [(r, life) for r, life in self.world.lives() if life.ending is not None]
+        if found:
+            runner, life = found[which % len(found)]
+            runner.report(life)
+        elif self.world.past:
+            runner, life = self.world.past[which % len(self.world.past)]
+            assert not self.world.finish(runner.claims, life).is_ours
 
     @rule(which=RUNNERS)
     def kill(self, which: int) -> None:
         self.world.kill(self.world.runners[which])
 
-    @rule()
-    def lose_message(self) -> None:
-        self.world.lose_message()
+    @rule(is_lost=st.booleans())
+    def mistreat_a_message(self, is_lost: bool) -> None:
+        if is_lost:
+            self.world.lose_message()
+        else:
+            self.world.repeat_message()
 
-    @rule()
-    def repeat_message(self) -> None:
-        self.world.repeat_message()
-
-    @rule(which=RUNNERS)
-    def work(self, which: int) -> None:
-        """What goes on all the time: a sweep, and whatever it found reaches a runner."""
-        self.world.sweep.run_once()
-        for _ in range(self.world.messages()):
-            self.world.deliver(self.world.runners[which])
-
-    @rule(seconds=SECONDS, swept=st.booleans())
-    def pass_time(self, seconds: float, swept: bool) -> None:
+    @rule(seconds=SECONDS, beating=RUNNERS)
+    def pass_time(self, seconds: float, beating: int) -> None:
         self.world.pass_time(seconds)
-        if swept:
-            self.world.sweep.run_once()
+        self.world.runners[beating].heartbeat.beat()
 
     @rule(seconds=st.sampled_from([-5.0, 0.2]))
     def step_the_database_clock(self, seconds: float) -> None:
@@ -166,16 +147,12 @@ class Machine(RuleBasedStateMachine):
             finally:
                 self.world.clear()
 
-    def awake(self) -> list[tuple[ModelRunner, Life]]:
-        return [(runner, life) for runner, life in self.world.lives() if not runner.is_frozen]
-
     @contextmanager
     def stalling(
         self, which: int, before: float, behind: float, other: int
     ) -> Iterator[ModelRunner]:
         """One that stands still around its statement, while the others go on."""
         runner = self.world.runners[which]
-        was_frozen = runner.is_frozen
 
         def stand_still(seconds: float) -> None:
             runner.is_frozen = True
@@ -183,15 +160,14 @@ class Machine(RuleBasedStateMachine):
             self.world.sweep.run_once()
             if other != which:
                 self.work(other)
-            runner.is_frozen = was_frozen
+            runner.is_frozen = False
 
         runner.claims.stalls += [lambda: stand_still(before), lambda: stand_still(behind)]
         try:
             yield runner
         finally:
             runner.claims.stalls.clear()
-        if not was_frozen:
-            runner.attend()
+        runner.attend()
 
 
 def check(url: str, redis: Redis, drive: Callable[[Engine, Time], None], *size: int) -> None:
