@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import latency, memory, sandbox_overhead, unpacking
+from benchmarks import failover, latency, memory, sandbox_overhead, scale, unpacking
 from benchmarks.embedded import running
 from benchmarks.report import Row, table
 
@@ -16,6 +16,8 @@ def main() -> int:
         rows.append(latency.crash_to_running_again(platform))
         rows.append(latency.write_to_follower(platform))
         rows.append(memory.per_strategy(platform))
+        rows.append(failover.stop_to_sigterm(platform))
+    rows += [*failover.rows(), *scale.rows()]
     print(table(rows))
     return 0 if all(row.is_met for row in rows) else 1
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from sqlalchemy import event
 from support.api import Caller, web
 from support.owners import Rows, claimed, claims_of, disconnecting
 from support.postgres_server import PostgresServer
@@ -83,6 +84,29 @@ def test_it_keeps_lease_and_fence_ahead(database: Database, waiting: str) -> Non
         assert runner is not None
         assert runner.running == 1
         assert runner.last_heartbeat_at > pulse.rows.now() - 2
+
+
+def test_a_beat_is_two_statements_however_many_runs_there_are(
+    database: Database, caller: Caller
+) -> None:
+    pulse = Pulse(database, interval_s=5, lease_s=15)
+    for number in range(12):
+        row = caller.created(f"s{number}", start_immediately=True)
+        pulse.run(row["strategy_id"])
+    said: list[str] = []
+
+    def listen(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        said.append(statement.split(maxsplit=1)[0])
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    try:
+        pulse.heartbeat.beat()
+    finally:
+        event.remove(database.engine, "before_cursor_execute", listen)
+        for control in pulse.registry.snapshot():
+            pulse.registry.remove(control)
+    assert [word for word in said if word != "BEGIN"] == ["UPDATE", "UPDATE"]
+    assert len(pulse.extended) == 12
 
 
 def test_it_passes_a_stop_on(database: Database, caller: Caller, waiting: str) -> None:
