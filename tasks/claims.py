@@ -40,6 +40,9 @@ class Claim:
     manifest: dict[str, Any] = field(repr=False)
     resources: dict[str, int]
     network: dict[str, Any]
+    stop: dict[str, Any]
+    hooks: dict[str, Any]
+    watchdog: dict[str, Any]
     secrets: Sealed | None = field(repr=False)
     sequence_api_key: Sealed | None = field(repr=False)
 
@@ -246,6 +249,9 @@ def _claim(session: Session, row: Strategy) -> Claim:
         manifest=row.manifest,
         resources=row.resources,
         network=row.network,
+        stop=row.stop,
+        hooks=row.hooks,
+        watchdog=row.watchdog,
         secrets=row.sealed("secrets"),
         sequence_api_key=row.sealed("sequence_api_key"),
     )

@@ -1,10 +1,29 @@
-"""The base of request schemas: an unknown key is an error that names the nearest known one."""
+"""What request schemas are made of: text that can be stored, and no unknown key unnoticed."""
 
 import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, pre_load
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
+
+
+def clean_text(value: str) -> None:
+    """Raise ValidationError for text that neither a database nor an environment can hold."""
+    if "\0" in value:
+        raise ValidationError("must not hold a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValidationError("is not valid Unicode") from None
+
+
+class Text(fields.String):
+    """Text without NUL or lone surrogates."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        clean_text(text)
+        return text
 
 
 class RequestSchema(Schema):

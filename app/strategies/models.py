@@ -46,6 +46,11 @@ class Strategy(Base):
     resources: Mapped[dict[str, Any]]
     risk: Mapped[dict[str, Any]]
     network: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    restart: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    stop: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    hooks: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    watchdog: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    schedule: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
 
     secrets_ciphertext: Mapped[bytes | None] = mapped_column(LargeBinary)
     secrets_nonce: Mapped[bytes | None] = mapped_column(LargeBinary)

@@ -4,15 +4,23 @@ import math
 import re
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, pre_load, validate
 
-from app.api.schema import RequestSchema
+from app.api.schema import RequestSchema, Text, clean_text
+from app.strategies.policy_schemas import (
+    HooksSchema,
+    NetworkSchema,
+    RestartSchema,
+    ScheduleSchema,
+    StopSchema,
+    WatchdogSchema,
+    with_manifest_policies,
+)
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = "SEQUENCE_"
 _MAX_VARIABLES_BYTES = 65_536
 _MAX_NAME_CHARS = 100
-_MAX_ALLOWED = 256
 _MAX_TIMEOUT_S = 366 * 86_400
 
 
@@ -39,28 +47,10 @@ def _variables(value: dict[str, str]) -> None:
         raise ValidationError(f"{size} bytes in all; at most {_MAX_VARIABLES_BYTES} are allowed")
 
 
-def _clean_text(value: str) -> None:
-    if "\0" in value:
-        raise ValidationError("must not hold a NUL character")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValidationError("is not valid Unicode") from None
-
-
-class _Text(fields.String):
-    """Text without NUL or lone surrogates: neither fits into a database or an environment."""
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        text = super()._deserialize(value, attr, data, **kwargs)
-        _clean_text(text)
-        return text
-
-
 def _clean_json(value: Any) -> None:
     """PostgreSQL's JSONB takes neither NUL nor lone surrogates, so nobody gets to store them."""
     if isinstance(value, str):
-        _clean_text(value)
+        clean_text(value)
     elif isinstance(value, dict):
         for key, inner in value.items():
             _clean_json(key)
@@ -75,8 +65,8 @@ def _clean_json(value: Any) -> None:
 class PlacementSchema(RequestSchema):
     """Where a strategy wants to run: targets in order of preference."""
 
-    mode = _Text(validate=validate.Length(max=32))
-    latency_target = fields.List(_Text(), validate=validate.Length(max=16))
+    mode = Text(validate=validate.Length(max=32))
+    latency_target = fields.List(Text(), validate=validate.Length(max=16))
 
     @pre_load
     def _one_is_a_list(self, data: Any, **_: Any) -> Any:
@@ -95,26 +85,12 @@ class ResourcesSchema(RequestSchema):
     )
 
 
-class NetworkSchema(RequestSchema):
-    """What of the network a strategy may reach; without a mode, what its runner has."""
-
-    mode = _Text(validate=validate.OneOf(("internet", "none", "allow")))
-    allow = fields.List(
-        _Text(validate=validate.Length(1, 300)), validate=validate.Length(max=_MAX_ALLOWED)
-    )
-
-    @validates_schema
-    def _a_list_needs_its_mode(self, data: dict[str, Any], **_: Any) -> None:
-        if data.get("allow") and data.get("mode") != "allow":
-            raise ValidationError("an allow list needs mode = 'allow'", "allow")
-
-
 class CreateSchema(RequestSchema):
     """Body of `POST /v1/strategies`."""
 
-    name = _Text(required=True, validate=_plain_name)
-    runtime = _Text(required=True, validate=_only_python)
-    entrypoint = _Text(required=True, validate=validate.Length(1, 255))
+    name = Text(required=True, validate=_plain_name)
+    runtime = Text(required=True, validate=_only_python)
+    entrypoint = Text(required=True, validate=validate.Length(1, 255))
     artifact_base64 = fields.String(required=True)
     start_immediately = fields.Boolean(load_default=False, truthy={True}, falsy={False})
     manifest = fields.Dict(keys=fields.String(), load_default=dict, validate=_clean_json)
@@ -122,8 +98,13 @@ class CreateSchema(RequestSchema):
     resources = fields.Nested(ResourcesSchema, load_default=lambda: ResourcesSchema().load({}))
     risk = fields.Dict(keys=fields.String(), load_default=dict, validate=_clean_json)
     network = fields.Nested(NetworkSchema, load_default=dict)
-    env = fields.Dict(keys=_Text(), values=_Text(), load_default=dict, validate=_variables)
-    secrets = fields.Dict(keys=_Text(), values=_Text(), load_default=dict, validate=_variables)
+    restart = fields.Nested(RestartSchema, load_default=dict)
+    stop = fields.Nested(StopSchema, load_default=dict)
+    hooks = fields.Nested(HooksSchema, load_default=dict)
+    watchdog = fields.Nested(WatchdogSchema, load_default=dict)
+    schedule = fields.Nested(ScheduleSchema, load_default=dict)
+    env = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=_variables)
+    secrets = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=_variables)
     sequence_api_key = fields.String(load_default=None, allow_none=True)
 
     @pre_load
@@ -131,7 +112,8 @@ class CreateSchema(RequestSchema):
         if not isinstance(data, dict):
             return data
         optional = set(data) - {"name", "runtime", "entrypoint", "artifact_base64"}
-        return {k: v for k, v in data.items() if not (k in optional and v is None)}
+        given = {k: v for k, v in data.items() if not (k in optional and v is None)}
+        return with_manifest_policies(given)
 
 
 class StrategySchema(Schema):
@@ -160,6 +142,11 @@ class StrategySchema(Schema):
     resources = fields.Dict()
     risk = fields.Dict()
     network = fields.Dict()
+    restart = fields.Dict()
+    stop = fields.Dict()
+    hooks = fields.Dict()
+    watchdog = fields.Dict()
+    schedule = fields.Dict()
     created_at = fields.Function(lambda row: int(row.created_at))
     updated_at = fields.Function(lambda row: int(row.updated_at))
 

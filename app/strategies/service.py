@@ -24,6 +24,7 @@ from app.logs import stream
 from app.runners import repository as runners
 from app.strategies import lifecycle, placement, repository
 from app.strategies.models import Strategy
+from app.strategies.policy_schemas import POLICIES
 from app.strategies.states import DesiredState, Reason, Status
 from app.strategies.termination import bury
 from app.strategies.usage import live_usage
@@ -31,7 +32,7 @@ from app.strategies.usage import live_usage
 REPEAT_WINDOW_S = 60.0
 """For this long the same create again is taken for a client's retry."""
 
-_PLAIN = ("name", "runtime", "env", "manifest", "placement", "resources", "risk", "network")
+_PLAIN = ("name", "runtime", "env", "manifest", "placement", "resources", "risk", *POLICIES)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from sequence_cli.project.vendored_client import (
     client_version,
 )
 
+_POLICIES = ("network", "restart", "stop", "hooks", "watchdog", "schedule")
+_LISTS = ("allow", "on")  # one string will do
 _RESOURCES = ("cpu_millis", "memory_mb", "timeout_secs")
 
 
@@ -109,7 +111,7 @@ def _settings(directory: Path, document: Mapping[str, Any], overrides: Overrides
         "env": {**hosted.get("env", {}), **_checked(overrides.env, "--env ")},
         "secrets": {**hosted.get("secrets", {}), **_secrets(overrides.secrets_file)},
         "placement": _placement(hosted, overrides),
-        "network": _network(hosted),
+        **{name: _policy(hosted, name) for name in _POLICIES},
         "resources": _resources(hosted, overrides),
         "risk": json_safe(document.get("risk", {}), source, "risk"),
     }
@@ -147,11 +149,12 @@ def _checked(variables: Mapping[str, Any], prefix: str) -> Mapping[str, str]:
     return variables
 
 
-def _network(hosted: Mapping[str, Any]) -> dict[str, Any]:
-    network = dict(hosted.get("network", {}))
-    if isinstance(network.get("allow"), str):
-        network["allow"] = [network["allow"]]
-    return network
+def _policy(hosted: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The table ``[hosted.NAME]`` as the API takes it."""
+    return {
+        key: [value] if key in _LISTS and isinstance(value, str) else value
+        for key, value in hosted.get(name, {}).items()
+    }
 
 
 def _placement(hosted: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:

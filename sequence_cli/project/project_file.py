@@ -26,6 +26,7 @@ class Kind(enum.Enum):
 
     STRING = "a string"
     INTEGER = "an integer"
+    NUMBER = "a number"
     STRING_OR_LIST = "a string or a list of strings"
     VARIABLES = "a table of strings"
     FREE_TABLE = "a table"
@@ -45,6 +46,20 @@ KNOWN_KEYS: Table = {
             "timeout_secs": Kind.INTEGER,
         },
         "network": {"mode": Kind.STRING, "allow": Kind.STRING_OR_LIST},
+        "restart": {
+            "policy": Kind.STRING,
+            "max_restarts": Kind.INTEGER,
+            "backoff_initial_secs": Kind.NUMBER,
+            "backoff_max_secs": Kind.NUMBER,
+            "reset_after_secs": Kind.NUMBER,
+            "crash_loop_count": Kind.INTEGER,
+            "crash_loop_run_secs": Kind.NUMBER,
+            "on": Kind.STRING_OR_LIST,
+        },
+        "stop": {"grace_secs": Kind.NUMBER},
+        "hooks": {"on_stop": Kind.STRING, "on_crash": Kind.STRING, "timeout_secs": Kind.NUMBER},
+        "watchdog": {"silence_secs": Kind.NUMBER},
+        "schedule": {"cron": Kind.STRING, "timezone": Kind.STRING, "overlap": Kind.STRING},
         "env": Kind.VARIABLES,
         "secrets": Kind.VARIABLES,
     },
@@ -115,6 +130,8 @@ def _fits(value: Any, kind: Kind) -> bool:
         return isinstance(value, str)
     if kind is Kind.INTEGER:
         return isinstance(value, int) and not isinstance(value, bool)
+    if kind is Kind.NUMBER:
+        return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is Kind.STRING_OR_LIST:
         items = value if isinstance(value, list) else [value]
         return all(isinstance(item, str) for item in items)

@@ -38,6 +38,9 @@ def claim(artifact: bytes | None = None, **fields: Any) -> Claim:
         manifest={},
         resources={"cpu_millis": 250, "memory_mb": 64, "timeout_secs": 0},
         network={},
+        stop={},
+        hooks={},
+        watchdog={},
         secrets=None,
         sequence_api_key=None,
     )

@@ -22,6 +22,9 @@ CLAIM = Claim(
     manifest={"key": "manifest-canary"},
     resources={"cpu_millis": 250, "memory_mb": 512, "timeout_secs": 0},
     network={},
+    stop={},
+    hooks={},
+    watchdog={},
     secrets=None,
     sequence_api_key=None,
 )

@@ -1,0 +1,27 @@
+"""How a strategy is to be treated: restarts, stops, hooks, watchdog, schedule."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+_JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+_POLICIES = ("restart", "stop", "hooks", "watchdog", "schedule")
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    with op.batch_alter_table("strategies") as batch_op:
+        for name in _POLICIES:
+            batch_op.add_column(sa.Column(name, _JSON, server_default="{}", nullable=False))
+
+
+def downgrade() -> None:
+    """Undo."""
+    with op.batch_alter_table("strategies") as batch_op:
+        for name in _POLICIES:
+            batch_op.drop_column(name)
