@@ -3,7 +3,16 @@
 import os
 import sys
 
-from benchmarks import latency, leaks, memory, network, sandbox_overhead, unpacking
+from benchmarks import (
+    failover,
+    latency,
+    leaks,
+    memory,
+    network,
+    sandbox_overhead,
+    scale,
+    unpacking,
+)
 from benchmarks.embedded import running
 from benchmarks.report import Row, table
 
@@ -21,6 +30,8 @@ def main() -> int:
         rows.append(latency.crash_to_running_again(platform))
         rows.append(latency.write_to_follower(platform))
         rows.append(memory.per_strategy(platform))
+        rows.append(failover.stop_to_sigterm(platform))
+    rows += [*failover.rows(), *scale.rows()]
     print(table(rows))
     return 0 if all(row.is_met for row in rows) else 1
 

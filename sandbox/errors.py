@@ -30,6 +30,10 @@ class SandboxStuckError(SandboxError):
     """Processes that do not die (uninterruptible sleep). Their slot stays quarantined."""
 
 
+class RunOverdueError(SandboxError):
+    """A run whose time was over before it could begin; nothing of it was started."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that keeps a host from running sandboxes, and the command that cures it."""

@@ -103,6 +103,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
         database,
         claims,
         registry,
+        host.extend,
     )
     shipper = LogShipper(redis, max_lines=settings.log_max_lines, max_bytes=settings.log_max_bytes)
     sampler = UsageSampler(redis, claims)

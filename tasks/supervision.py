@@ -20,6 +20,7 @@ from tasks.logs.shipper import RunLog
 _READ_BYTES = 64 * 1024
 _DRAIN_S = 2.0
 _FOREVER = float("inf")
+_LONGEST_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class Supervision:
     def _next_deadline(self) -> float:
         # A fence may only move away from us, so a look at the old one is at worst too early.
         own = min(self._start_ends_at, self._timeout_at, self._kill_at)
-        return min(self.context.control.fence_at, own)
+        # After a fence there is none left, and for ever is more than a selector can wait.
+        return min(self.context.control.fence_at, own, time.monotonic() + _LONGEST_WAIT_S)
 
     def _obey(self) -> None:
         control = self.context.control
