@@ -46,8 +46,9 @@ class Sweep:
         return len(waiting) + self._announce_again() + self._purge() + self._tidy()
 
     def _restarts(self) -> list[tuple[str, str]]:
-        """Queue failed ones whose delay is over; id and queue of each."""
-        due = (Strategy.status == Status.FAILED) & (Strategy.next_restart_at <= database_now())
+        """Queue those that are to come back and whose delay is over; id and queue of each."""
+        is_over = Strategy.status.in_((Status.FAILED, Status.STOPPED))
+        due = is_over & (Strategy.next_restart_at <= database_now())
         with self.database.transaction() as session:
             rows = _locked(session, due & (Strategy.desired_state == DesiredState.RUNNING))
             for row in rows:

@@ -97,7 +97,7 @@ def owner_stops(session: Session, row: Strategy, actor: str) -> bool:
         session.refresh(row)
         return True
     session.flush()
-    if row.status != Status.STOPPED:
+    if row.status != Status.STOPPED or row.next_restart_at is not None:
         apply(session, row, Change(Event.STOP, Reason.STOPPED_BY_USER, actor))
     return False
 

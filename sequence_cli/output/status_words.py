@@ -15,7 +15,9 @@ _REASONS = {
     "timeout": "reached its time limit (hosted.resources.timeout_secs)",
     "crash_loop": "kept failing in the same way and is not restarted any more: mend it, then "
     "deploy or start it again",
-    "restarting": "comes back after a failure",
+    "max_restarts": "failed once more than hosted.restart.max_restarts allows: mend it, then "
+    "deploy or start it again",
+    "restarting": "comes back after it ended",
     "restarted_by_user": "restarted on request",
     "evicted": "its runner shut down",
     "runner_lost": "its runner was lost",
