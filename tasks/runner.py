@@ -28,7 +28,8 @@ from tasks.words import farewell, greeting
 log = logging.getLogger(__name__)
 
 _REPORT_RETRY_S = 1.0
-_EVICTION_GRACE_S = 8.0
+# A runner has 30 s from SIGTERM on; what follows the grace takes some of them.
+_EVICTION_GRACE_S = 15.0
 _ANNOUNCE_AFTER_SHUTDOWN_S = 1.5
 
 
@@ -139,13 +140,14 @@ class Runner:
         self, claim: Claim, control: RunControl, run_log: RunLog, secrets: dict[str, str]
     ) -> Watch:
         settings = self._parts.settings
+        grace_s = claim.stop.get("grace_secs", settings.stop_grace_s)
         return Watch(
             control=control,
             shutdown_fd=self._shutdown_fd,
             start_s=settings.runner_start_s,
             timeout_s=claim.resources["timeout_secs"],
-            grace_s=settings.stop_grace_s,
-            eviction_grace_s=min(settings.stop_grace_s, _EVICTION_GRACE_S),
+            grace_s=grace_s,
+            eviction_grace_s=min(grace_s, _EVICTION_GRACE_S),
             run_log=run_log,
             redactor=Redactor(secrets),
         )

@@ -27,7 +27,7 @@ class DesiredState(StrEnum):
 class Event(StrEnum):
     """What can happen to a strategy."""
 
-    START = "start"  # the owner asks for it
+    START = "start"  # the owner asks for it; of a running one only while it is being stopped
     CLAIM = "claim"  # a runner takes the lease
     COMPLETE = "complete"  # exit 0
     FAIL = "fail"  # non-zero exit, signal, out of memory; may come back
@@ -39,7 +39,7 @@ class Event(StrEnum):
     CRASH_LOOP = "crash_loop"  # the same failure again and again
     EVICT = "evict"  # its runner shuts down
     LOSE_RUNNER = "lose_runner"  # its lease expired
-    STOP = "stop"  # the owner asks for it while nothing runs
+    STOP = "stop"  # the owner asks for it; a running one stays running until it is gone
 
 
 class Reason(StrEnum):
@@ -84,6 +84,8 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.QUEUED, Event.STOP): Status.STOPPED,
     (Status.FAILED, Event.STOP): Status.STOPPED,
     (Status.STOPPED, Event.STOP): Status.STOPPED,
+    (Status.RUNNING, Event.STOP): Status.RUNNING,
+    (Status.RUNNING, Event.START): Status.RUNNING,
 }
 
 
