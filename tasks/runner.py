@@ -95,9 +95,13 @@ class Runner:
             log.info("claimed", extra=_names(claim))
             run_log.write(Channel.SYSTEM, greeting(claim))
             ending = self._attempt(claim, control, run_log)
+            # Before the report: who is announced by it, itself perhaps, may want this very room.
+            self._parts.claims.room.release(claim.run_id)
             self._report(claim, ending, run_log)
         finally:
+            self._parts.claims.room.release(claim.run_id)
             self._parts.registry.remove(control)
+            self._call_who_fits()
 
     def _attempt(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
         """Run it; whatever goes wrong on our side becomes an ending too, never a lost claim."""
@@ -178,6 +182,16 @@ class Runner:
                 log.error("report_failed", extra={**_names(claim), "error": type(error).__name__})
                 if self._give_up.wait(_REPORT_RETRY_S):
                     return None
+
+    def _call_who_fits(self) -> None:
+        """Announce those that waited for room like that which has just become free."""
+        if self._shutdown_at is not None:
+            return
+        try:
+            for strategy_id, queue in self._parts.claims.call_who_fits():
+                self._parts.announcer.announce(strategy_id, queue)
+        except SQLAlchemyError as error:
+            log.warning("nobody_called", extra={"error": type(error).__name__})
 
     def _announce_elsewhere(self, strategy_id: str, queue: str) -> None:
         """Tell the queue; during a shutdown not before our own consumer is gone from it."""

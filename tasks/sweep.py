@@ -18,6 +18,7 @@ from app.strategies.service import REPEAT_WINDOW_S
 from app.strategies.states import DesiredState, Status
 from app.strategies.termination import bury
 from tasks.claims import lose_runner, restart_due
+from tasks.placing import finds_room, place_anew
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Sweep:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database is away; the next sweep does it all.
         """
-        waiting = self._restarts() + self._lost()
+        waiting = self._restarts() + self._lost() + place_anew(self.database)
         for strategy_id, queue in waiting:
             self.announcer.announce(strategy_id, queue)
         return len(waiting) + self._announce_again() + self._purge() + self._tidy()
@@ -103,6 +104,7 @@ class Sweep:
                         Strategy.status == Status.QUEUED,
                         Strategy.latency_target == queue,
                         overdue,
+                        finds_room(runners.live(session), queue),
                     )
                     .values(announced_at=database_now())
                     .returning(Strategy.strategy_id)

@@ -47,6 +47,8 @@ class Reason(StrEnum):
 
     CREATED = "created"
     REQUESTED = "requested"
+    NO_RUNNER = "no_runner"
+    NO_CAPACITY = "no_capacity"
     STARTED = "started"
     COMPLETED = "completed"
     STOPPED_BY_USER = "stopped_by_user"
