@@ -171,7 +171,7 @@ class Claims:
             if row is None or not self._owns(row, claim.epoch):
                 return Verdict(is_ours=False)
             change = consequence(row, ending, self._actor)
-            self._end_run(session, claim.run_id, ending, change.reason)
+            self._end_run(session, claim, ending, change.reason)
             lifecycle.apply(session, row, change)
             if row.deleted_at is not None:
                 return Verdict(True, row.status, change.reason, is_deleted=True)
@@ -202,16 +202,18 @@ class Claims:
         is_current = row.epoch == epoch and row.runner_id == self._runner_id
         return is_current and row.status == Status.RUNNING
 
-    def _end_run(self, session: Session, run_id: str, ending: Ending, reason: Reason) -> None:
+    def _end_run(self, session: Session, claim: Claim, ending: Ending, reason: Reason) -> None:
         session.execute(
             update(Run)
-            .where(Run.run_id == run_id)
+            .where(Run.run_id == claim.run_id)
             .values(
                 ended_at=database_now(),
                 reason=reason,
                 exit_code=ending.exit_code,
                 usage=ending.usage,
                 isolation=ending.isolation,
+                # With the limits of this run: those of the row may be others by now.
+                evidence=ending.evidence | claim.resources,
             )
         )
 

@@ -63,6 +63,22 @@ class Ending:
         is_signal = self.exit_code is not None and self.exit_code - 128 in _SIGNALS
         return Kind.SIGNAL if is_signal else Kind.EXIT
 
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What is known of the end, for the run's row; text without what a database refuses."""
+        return {
+            "cause": self.cause,
+            "kind": self.kind,
+            "was_oom": self.was_oom,
+            "lived_s": round(self.lived_s, 3),
+            "last_error_line": _storable(self.last_error_line),
+            "explanation": _storable(self.explanation),
+        }
+
+
+def _storable(text: str) -> str:
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
 
 _DIRECT: dict[Cause, tuple[Event, Reason]] = {
     Cause.EVICTION: (Event.EVICT, Reason.EVICTED),
