@@ -125,6 +125,7 @@ class TestSweep:
         self, sweep: Sweep, begun: Callable[..., str], rows: Rows, caller: Caller
     ) -> None:
         strategy_id = begun("stays", 64, placement={"latency_target": ["kalshi", "default"]})
+        rows.change(strategy_id, queued_at=rows.now() + 60)
         assert sweep.run_once() == 0
         assert rows.strategy(strategy_id).status_reason == "requested"
         assert waiting(caller, strategy_id)["reason"] == "no_runner"
@@ -166,7 +167,8 @@ class TestSweep:
         rows.add_runner("r3", memory_mb=1000, used_memory_mb=400, cpu_millis=100)
         assert sweep.run_once() == 1
         assert redis.llen("default") == 1
-        # Its message is under way: time enough to call it again if a full runner takes it.
+        # While its message is under way it is not called again.
+        rows.change(strategy_id, announced_at=rows.now() + 60)
         assert sweep.run_once() == 0
 
     def test_no_more_are_announced_than_fit(
