@@ -35,6 +35,7 @@ class Ending:
     Attributes:
         exit_code: of the program, 128 + signal if one killed it; None if it never ran.
         was_oom: the kernel killed it for its memory, by the control group's own count.
+        full: its file systems without a free block or file at the end: /workspace, /tmp, /dev/shm.
         lived_s: seconds from spawn to exit.
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
@@ -43,6 +44,7 @@ class Ending:
     cause: Cause
     exit_code: int | None = None
     was_oom: bool = False
+    full: tuple[str, ...] = ()
     lived_s: float = 0.0
     last_error_line: str = ""
     explanation: str = ""
@@ -73,7 +75,13 @@ class Ending:
             "lived_s": round(self.lived_s, 3),
             "last_error_line": _storable(self.last_error_line),
             "explanation": _storable(self.explanation),
+            "full": list(self.full),
         }
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it failed with no room left in its workspace."""
+        return self.kind in (Kind.EXIT, Kind.SIGNAL) and "/workspace" in self.full
 
 
 def _storable(text: str) -> str:
@@ -121,6 +129,8 @@ def _by_policy(row: Strategy, ending: Ending, actor: str, values: dict[str, Any]
     """It ended by itself or by its time-out: whether it comes back is its owner's policy."""
     kind = ending.kind
     event, reason = _OWN[kind]
+    if ending.is_full:
+        reason = Reason.WORKSPACE_FULL
     judgement = _judge(row, ending, f"{reason}:{ending.exit_code}:{ending.last_error_line}")
     history = judgement.history
     values |= {

@@ -18,6 +18,7 @@ _TRACEBACK = "Traceback (most recent call last):"
 _ENDINGS = {
     "completed": "It finished by itself, with exit code 0.",
     "timeout": "It ran as long as hosted.resources.timeout_secs allows, and was stopped.",
+    "workspace_full": "It failed while its workspace was full (half of memory_mb).",
     "evicted": "Its runner shut down and handed it on; nothing was wrong with it.",
     "runner_lost": "Its runner was lost, with all that ran there; nothing was wrong with it.",
     "sandbox_error": "The platform could not run it; nothing was wrong with it.",

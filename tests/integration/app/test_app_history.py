@@ -90,6 +90,7 @@ def test_a_run_keeps_the_evidence_of_its_end_and_its_limits(
         "lived_s": 1.235,
         "last_error_line": "odd \ufffd",
         "explanation": "?",
+        "full": [],
         "memory_mb": 64,
         "cpu_millis": 250,
         "timeout_secs": 9,
