@@ -283,6 +283,13 @@ class Settings:
         unit="lines",
         default="100000",
     )
+    log_max_bytes: int = _variable(
+        "LOG_MAX_BYTES",
+        "Bytes of log kept of each run, about; older lines are trimmed, and readers are told.",
+        parser=parse.integer(1 << 20, 1 << 40),
+        unit="bytes",
+        default="33554432",
+    )
     log_runs_kept: int = _variable(
         "LOG_RUNS_KEPT",
         "Runs of a strategy whose row and log are kept.",

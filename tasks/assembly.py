@@ -112,7 +112,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
         claims,
         registry,
     )
-    shipper = LogShipper(redis, max_lines=settings.log_max_lines)
+    shipper = LogShipper(redis, max_lines=settings.log_max_lines, max_bytes=settings.log_max_bytes)
     sampler = UsageSampler(redis, claims)
     wake = WakeListener(redis, identity.runner_id, heartbeat.beat_now)
     parts = Parts(

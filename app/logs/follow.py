@@ -150,7 +150,7 @@ class Follower:
 
     def _xread(self, keys: dict[Any, Any], block_ms: int) -> dict[bytes, list[Any]]:
         answer: Any = self.services.follow_redis.xread(
-            keys, count=200, block=block_ms if block_ms else None
+            keys, count=stream.READ_ENTRIES, block=block_ms if block_ms else None
         )
         streams = dict(answer.items() if isinstance(answer, dict) else answer or ())
         notices = streams.get(stream.notices_key(self.strategy_id).encode())

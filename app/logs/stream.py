@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _LINES = b"lines"
 _END = b"end"
 _NOTICES_KEPT = 64
+READ_ENTRIES = 20
+"""Entries to read at once: a hostile one takes two megabytes."""
 
 
 class Channel(StrEnum):
@@ -96,10 +98,10 @@ def read_after(redis: Redis, run_id: str, number: int, limit: int) -> list[Line]
     found: list[Line] = []
     cursor = f"({entry_id(number)}"
     while len(found) < limit:
-        entries = _entries(redis.xrange(logs_key(run_id), min=cursor, count=200))
+        entries = _entries(redis.xrange(logs_key(run_id), min=cursor, count=READ_ENTRIES))
         for batch in decode_all(entries):
             found.extend(line for line in batch.lines if line.number > number)
-        if len(entries) < 200:
+        if len(entries) < READ_ENTRIES:
             break
         cursor = f"({entries[-1][0].decode()}"
     return found[:limit]
@@ -110,10 +112,10 @@ def read_last(redis: Redis, run_id: str, limit: int) -> list[Line]:
     found: list[Line] = []
     cursor = "+"
     while len(found) < limit:
-        entries = _entries(redis.xrevrange(logs_key(run_id), max=cursor, count=200))
+        entries = _entries(redis.xrevrange(logs_key(run_id), max=cursor, count=READ_ENTRIES))
         for batch in decode_all(entries):
             found[:0] = batch.lines
-        if len(entries) < 200:
+        if len(entries) < READ_ENTRIES:
             break
         cursor = f"({entries[-1][0].decode()}"
     return found[-limit:]

@@ -47,6 +47,8 @@ class RunLog:
     _dropped: int = 0
     _last_number: int = 0
     _in_flight: Shipment | None = None
+    _stored: deque[tuple[int, int]] = field(default_factory=deque)
+    _stored_bytes: int = 0
     _is_closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -110,6 +112,18 @@ class RunLog:
                 )
             return self._in_flight
 
+    def keep(self, last: int, size_bytes: int, max_bytes: int) -> int:
+        """Count the entry that ends with line `last`; the number up to which lines must go, so
+        that what is left takes at most `max_bytes`. May be told the same entry again."""
+        if not self._stored or self._stored[-1][0] < last:
+            self._stored.append((last, size_bytes))
+            self._stored_bytes += size_bytes
+        oldest = 0
+        while self._stored_bytes > max_bytes and len(self._stored) > 1:
+            oldest, gone_bytes = self._stored.popleft()
+            self._stored_bytes -= gone_bytes
+        return oldest
+
     def confirm(self) -> None:
         """The batch is stored."""
         with self._lock:
@@ -144,10 +158,12 @@ def _cost_bytes(text: str) -> int:
 class LogShipper(threading.Thread):
     """The thread that empties the buffers."""
 
-    def __init__(self, redis: Redis, *, max_lines: int) -> None:
+    def __init__(self, redis: Redis, *, max_lines: int, max_bytes: int) -> None:
+        """`max_lines`, `max_bytes`: of each run, about; what is older goes."""
         super().__init__(name="log-shipper", daemon=True)
         self._redis = redis
         self._max_lines = max_lines
+        self._max_bytes = max_bytes
         self._waiting: dict[str, RunLog] = {}
         self._open: dict[str, RunLog] = {}
         self._changed = threading.Condition()
@@ -232,12 +248,15 @@ class LogShipper(threading.Thread):
     def _append(self, pipeline: Any, run_log: RunLog, shipment: Shipment) -> int:
         """Queue the entry, and a notice with the first and the last; the number of commands."""
         last = shipment.lines[-1].number
-        oldest = max(0, last - self._max_lines)
+        fields = encode(shipment.lines, is_end=shipment.is_end)
+        size_bytes = sum(map(len, fields.values()))
+        too_much = run_log.keep(last, size_bytes, self._max_bytes)
+        oldest = max(last - self._max_lines, too_much + 1 if too_much else 0)
         pipeline.xadd(
             logs_key(run_log.run_id),
-            encode(shipment.lines, is_end=shipment.is_end),
+            fields,
             id=entry_id(last),
-            minid=entry_id(oldest) if oldest else None,
+            minid=entry_id(oldest) if oldest > 0 else None,
             approximate=True,
         )
         if shipment.is_first or shipment.is_end:

@@ -128,10 +128,12 @@ class Rows:
 
 
 @contextmanager
-def shipping(redis_url: str, *, max_lines: int = 100_000) -> Iterator[LogShipper]:
+def shipping(
+    redis_url: str, *, max_lines: int = 100_000, max_bytes: int = 1 << 30
+) -> Iterator[LogShipper]:
     """A shipper whose thread runs; what is left is shipped at the end."""
     redis = connect(redis_url)
-    shipper = LogShipper(redis, max_lines=max_lines)
+    shipper = LogShipper(redis, max_lines=max_lines, max_bytes=max_bytes)
     shipper.start()
     with disconnecting(redis):
         try:

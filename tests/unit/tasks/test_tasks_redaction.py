@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +43,36 @@ def test_a_value_of_several_lines_is_masked_line_by_line() -> None:
         assert redact(line).endswith("[secret PEM]")
     assert redact("ab") == "ab"
     assert redact(key.strip()) == "[secret PEM]"
+
+
+def test_what_overlaps_is_masked_as_a_whole() -> None:
+    redact = Redactor({"FIRST": "abcdef", "SECOND": "defghi", "INNER": "bcdefg"})
+    assert redact("-abcdefghi-") == "-[secret FIRST]-"
+
+
+def test_other_threads_have_their_turn_while_a_hostile_line_is_masked() -> None:
+    """A line that took a quarter of a minute with the interpreter's lock held: longer than a lease,
+    so that every strategy of the runner was given up."""
+    value = "\n".join(
+        ("a" * (number % 50) + f"b{number:x}").ljust(6, "c") for number in range(2000)
+    )
+    redact = Redactor({"KEY": value})
+    turns, ended = [0], threading.Event()
+
+    def count() -> None:
+        while not ended.is_set():
+            turns[0] += 1
+            ended.wait(0.0005)
+
+    other = threading.Thread(target=count)
+    other.start()
+    before = turns[0]
+    masked = redact("a" * 65536)
+    after = turns[0]
+    ended.set()
+    other.join()
+    assert masked == "a" * 65536
+    assert after - before >= 3
 
 
 @given(
