@@ -6,24 +6,17 @@ name of the variable and what to do. `python -m app.settings` prints `.env.examp
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
 from app import settings_parsers as parse
 from app.settings_parsers import InvalidValueError
+from app.settings_variable import Role, Variable
+from app.settings_variable import variable as _variable
 
-
-class Role(StrEnum):
-    """What a process is for: it decides which variables have to be set."""
-
-    WEB = "web"
-    RUNNER = "runner"
-    SCHEDULER = "scheduler"
-    FLOWER = "flower"
-    ADMIN = "admin"
+__all__ = ["Role", "Settings", "SettingsError", "Variable", "example_file", "load", "variables"]
 
 
 class SettingsError(Exception):
@@ -37,37 +30,6 @@ class SettingsError(Exception):
         self.problems = problems
         lines = "\n".join(f"  - {problem}" for problem in problems)
         super().__init__(f"the environment is not usable:\n{lines}\nSee .env.example.")
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One environment variable.
-
-    Attributes:
-        default: as it would stand in the environment; None when it has to be set.
-        unit: of the value, for the reader of `.env.example`.
-        required_for: the roles that cannot start without it.
-    """
-
-    name: str
-    help: str
-    unit: str
-    default: str | None
-    parser: Callable[[str], Any]
-    required_for: frozenset[Role] = frozenset()
-
-
-def _variable(  # noqa: PLR0913 - one argument for each column of .env.example
-    name: str,
-    help: str,
-    *,
-    parser: Callable[[str], Any],
-    unit: str = "text",
-    default: str | None = "",
-    required_for: tuple[Role, ...] = (),
-) -> Any:
-    spec = Variable(name, help, unit, default, parser, frozenset(required_for))
-    return dataclasses.field(metadata={"variable": spec})
 
 
 @dataclass(frozen=True)
@@ -185,6 +147,20 @@ class Settings:
         parser=parse.integer(1, 2000),
         unit="strategies",
         default="50",
+    )
+    runner_cpu_millis: int = _variable(
+        "RUNNER_CPU_MILLIS",
+        "CPU that this runner's strategies may be given in all; 0: as much as they ask for.",
+        parser=parse.integer(0, 10_000_000),
+        unit="thousandths of a core",
+        default="0",
+    )
+    runner_memory_mb: int = _variable(
+        "RUNNER_MEMORY_MB",
+        "Memory that this runner's strategies may be given in all; 0: as much as they ask for.",
+        parser=parse.integer(0, 100_000_000),
+        unit="MB",
+        default="0",
     )
     runner_start_cpu_millis: int = _variable(
         "RUNNER_START_CPU_MILLIS",

@@ -113,6 +113,7 @@ class Heartbeat(threading.Thread):
             if is_ours:
                 renewed.append(control.run_id)
         self._extend(renewed, began_at + guard_after_s(self._config.lease_s))
+        used = self._claims.room.used
         with self._database.transaction() as session:
             session.execute(
                 update(Runner)
@@ -120,6 +121,8 @@ class Heartbeat(threading.Thread):
                 .values(
                     last_heartbeat_at=database_now(),
                     running=len(controls),
+                    used_cpu_millis=int(used.cpu_millis),
+                    used_memory_mb=int(used.memory_mb),
                     is_stopping=self.is_stopping,
                 )
             )
