@@ -20,6 +20,7 @@ class Cause(StrEnum):
     PROGRAM = "program"
     STOP = "stop"  # its owner asked
     TIME_OUT = "time_out"  # it ran as long as its owner allowed
+    STALL = "stall"  # it said nothing for as long as its owner allows
     EVICTION = "eviction"  # this runner shuts down
     FENCE = "fence"  # the lease could not be kept
     SANDBOX = "sandbox"  # we could not run it; another attempt may
@@ -51,9 +52,11 @@ class Ending:
 
     @property
     def failure_reason(self) -> Reason:
-        """Which kind of failure a program's own end was."""
+        """Which kind of failure it was."""
         if self.was_oom:
             return Reason.OOM
+        if self.cause == Cause.STALL:
+            return Reason.STALLED
         if self.exit_code is not None and self.exit_code - 128 in _SIGNALS:
             return Reason.SIGNAL
         return Reason.EXIT_NONZERO

@@ -131,7 +131,8 @@ class Runner:
             raise
         finally:
             parts.sampler.remove(claim.run_id)
-        ending = _ending(sandbox, supervision, time.monotonic() - started_at)
+        lived_s = time.monotonic() - started_at - supervision.watchdog.stalled_s
+        ending = _ending(sandbox, supervision, lived_s)
         tell_refusals(sandbox, run_log)
         return ending
 
@@ -144,6 +145,7 @@ class Runner:
             shutdown_fd=self._shutdown_fd,
             start_s=settings.runner_start_s,
             timeout_s=claim.resources["timeout_secs"],
+            silence_s=claim.watchdog.get("silence_secs", 0),
             grace_s=settings.stop_grace_s,
             eviction_grace_s=min(settings.stop_grace_s, _EVICTION_GRACE_S),
             run_log=run_log,

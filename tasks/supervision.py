@@ -16,6 +16,7 @@ from tasks.ending import Cause
 from tasks.logs.framing import LineFramer
 from tasks.logs.redaction import Redactor
 from tasks.logs.shipper import RunLog
+from tasks.watchdog import Watchdog
 
 _READ_BYTES = 64 * 1024
 _DRAIN_S = 2.0
@@ -30,6 +31,7 @@ class Watch:
         shutdown_fd: readable once this runner shuts down, for all of its runs at once.
         start_s: how long the run may use the CPU of a start.
         timeout_s: how long the run may last; 0 is for ever.
+        silence_s: after how long without output it counts as stalled; 0 is never.
         grace_s: between SIGTERM and SIGKILL.
         eviction_grace_s: the same when the runner shuts down, which has to end within 30 s.
     """
@@ -38,6 +40,7 @@ class Watch:
     shutdown_fd: int
     start_s: float
     timeout_s: float
+    silence_s: float
     grace_s: float
     eviction_grace_s: float
     run_log: RunLog
@@ -52,6 +55,7 @@ class Supervision:
     context: Watch
     cause: Cause = Cause.PROGRAM
     last_error_line: str = ""
+    watchdog: Watchdog = field(init=False)
     _selector: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
     _framers: dict[Channel, LineFramer] = field(default_factory=dict)
     _start_ends_at: float = _FOREVER
@@ -62,6 +66,7 @@ class Supervision:
     def watch(self) -> None:
         """Read and obey until the process is gone and its pipes are empty."""
         now = time.monotonic()
+        self.watchdog = Watchdog(self.sandbox, self.context.run_log, self.context.silence_s)
         self._start_ends_at = now + self.context.start_s
         if self.context.timeout_s > 0:
             self._timeout_at = now + self.context.timeout_s
@@ -99,7 +104,7 @@ class Supervision:
 
     def _next_deadline(self) -> float:
         # A fence may only move away from us, so a look at the old one is at worst too early.
-        own = min(self._start_ends_at, self._timeout_at, self._kill_at)
+        own = min(self._start_ends_at, self._timeout_at, self._kill_at, self.watchdog.due_at)
         return min(self.context.control.fence_at, own)
 
     def _obey(self) -> None:
@@ -129,12 +134,15 @@ class Supervision:
                 Channel.SYSTEM, f"time-out: {self.context.timeout_s:g} s are over; SIGTERM"
             )
             self._ask_to_end(Cause.TIME_OUT)
+        elif self.watchdog.bites(now):
+            self._ask_to_end(Cause.STALL)
 
     def _ask_to_end(self, cause: Cause) -> None:
         """SIGTERM, and SIGKILL after the grace; the first cause is the one that counts."""
         if self.cause != Cause.PROGRAM:
             return
         self.cause = cause
+        self.watchdog.rest()
         is_eviction = cause == Cause.EVICTION
         grace_s = self.context.eviction_grace_s if is_eviction else self.context.grace_s
         self._kill_at = time.monotonic() + grace_s
@@ -163,6 +171,8 @@ class Supervision:
             data = os.read(fd, _READ_BYTES)
         except BlockingIOError:
             return
+        if data:
+            self.watchdog.heard()
         framer = self._framers[channel]
         for line in framer.feed(data) if data else framer.close():
             self._write(channel, line)

@@ -30,6 +30,8 @@ def _end(ending: Ending) -> str:
         return f"its runner shuts down: ended with {how}"
     if ending.cause == Cause.FENCE:
         return "its runner lost the lease and killed it"
+    if ending.cause == Cause.STALL:
+        return f"stalled: ended with {how}"
     return f"ended with {how}"
 
 

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     SIGNAL = "signal"
     OOM = "oom"
     TIMEOUT = "timeout"
+    STALLED = "stalled"
     CRASH_LOOP = "crash_loop"
     RESTARTING = "restarting"
     RESTARTED_BY_USER = "restarted_by_user"

@@ -13,6 +13,7 @@ _REASONS = {
     "signal": "was killed by a signal",
     "oom": "ran out of memory (hosted.resources.memory_mb sets the limit)",
     "timeout": "reached its time limit (hosted.resources.timeout_secs)",
+    "stalled": "wrote nothing for too long (hosted.watchdog.silence_secs); its log has its stacks",
     "crash_loop": "kept failing in the same way and is not restarted any more: mend it, then "
     "deploy or start it again",
     "restarting": "comes back after a failure",

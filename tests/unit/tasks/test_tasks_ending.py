@@ -45,6 +45,8 @@ ENDINGS = [
     (Ending(PROGRAM, 0, was_oom=True), (Event.FAIL, Reason.OOM)),
     (Ending(Cause.TIME_OUT, 0), (Event.TIME_OUT, Reason.TIMEOUT)),
     (Ending(Cause.TIME_OUT, 143), (Event.TIME_OUT, Reason.TIMEOUT)),
+    (Ending(Cause.STALL, 0), (Event.FAIL, Reason.STALLED)),
+    (Ending(Cause.STALL, 137), (Event.FAIL, Reason.STALLED)),
     (Ending(Cause.EVICTION, 0), (Event.EVICT, Reason.EVICTED)),
     (Ending(Cause.EVICTION, 1), (Event.EVICT, Reason.EVICTED)),
     (Ending(Cause.FENCE, 137), (Event.LOSE_RUNNER, Reason.RUNNER_LOST)),
