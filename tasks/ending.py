@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.database import database_now
+from app.strategies.hooks import left_behind
 from app.strategies.lifecycle import FRESH_START, Change
 from app.strategies.models import Strategy
 from app.strategies.states import DesiredState, Event, Reason
@@ -39,6 +40,7 @@ class Ending:
         lived_s: seconds from spawn to exit.
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
+        hook_due: the reason whose hook has still to be run, before the next start.
     """
 
     cause: Cause
@@ -49,6 +51,19 @@ class Ending:
     explanation: str = ""
     usage: dict[str, Any] | None = None
     isolation: dict[str, Any] | None = None
+    hook_due: Reason | None = None
+
+    @property
+    def own_reason(self) -> Reason:
+        """Why this run ended, whatever its row says of the strategy: what its hooks are told."""
+        if self.cause in _DIRECT:
+            return _DIRECT[self.cause][1]
+        if self.cause == Cause.STOP:
+            return Reason.STOPPED_BY_USER
+        if self.cause == Cause.SANDBOX:
+            return Reason.SANDBOX_ERROR
+        is_done = self.cause == Cause.PROGRAM and self.exit_code == 0 and not self.was_oom
+        return Reason.COMPLETED if is_done else self.failure_reason
 
     @property
     def failure_reason(self) -> Reason:
@@ -78,6 +93,9 @@ def consequence(row: Strategy, ending: Ending, actor: str) -> Change:
     values: dict[str, Any] = {}
     if ending.cause not in (Cause.EVICTION, Cause.FENCE) or ending.exit_code is not None:
         values["exit_code"] = ending.exit_code
+    if ending.cause == Cause.FENCE and (due := left_behind(row)):
+        # Even when a stop was asked for: first another runner has to run the hook.
+        return Change(Event.LOSE_RUNNER, Reason.RUNNER_LOST, actor, values | due)
     if row.stop_requested_at is not None:
         if row.desired_state == DesiredState.STOPPED:
             return Change(Event.FINISH_STOP, Reason.STOPPED_BY_USER, actor, values)

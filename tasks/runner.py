@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,11 +13,13 @@ from app.broker import Announcer
 from app.logs.stream import Channel
 from app.secrets.envelope import EnvelopeError, Opener
 from app.settings import Settings
+from app.strategies.states import Reason
 from sandbox import Host, NoUplinkError, ProgramInvalidError, Sandbox, SandboxError
 from tasks.claims import Claim, Claims, Verdict
 from tasks.control import Registry, RunControl
 from tasks.ending import Cause, Ending
 from tasks.heartbeat import Heartbeat, fence_after_s
+from tasks.hooks import Hooks
 from tasks.logs.redaction import Redactor
 from tasks.logs.shipper import LogShipper, RunLog
 from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
@@ -59,6 +61,13 @@ class Runner:
         self._shutdown_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._shutdown_at: float | None = None
         self._give_up = threading.Event()
+        self._hooks = Hooks(
+            host=parts.host,
+            opener=parts.opener,
+            terms=parts.terms,
+            start_s=parts.settings.runner_start_s,
+            shutdown_fd=self._shutdown_fd,
+        )
 
     def shut_down(self) -> None:
         """Evict everything; safe in a signal handler, for it takes no lock."""
@@ -92,11 +101,41 @@ class Runner:
         run_log = self._parts.shipper.open(strategy_id, claim.run_id)
         try:
             log.info("claimed", extra=_names(claim))
-            run_log.write(Channel.SYSTEM, greeting(claim))
-            ending = self._attempt(claim, control, run_log)
+            ending = self._live(claim, control, run_log)
             self._report(claim, ending, run_log)
         finally:
             self._parts.registry.remove(control)
+
+    def _live(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
+        """The hook that a lost run left behind, the program, and the hook of its own ending."""
+        if claim.hook_due is not None:
+            instead = self._catch_up(claim, claim.hook_due, control, run_log)
+            if instead is not None:
+                return instead
+        run_log.write(Channel.SYSTEM, greeting(claim))
+        ending = self._attempt(claim, control, run_log)
+        if ending.cause == Cause.FENCE:
+            return ending
+        left = self._hooks.run(claim, control, run_log, ending.own_reason)
+        if left == Cause.FENCE:
+            return replace(ending, cause=Cause.FENCE)
+        return replace(ending, hook_due=ending.own_reason if left else None)
+
+    def _catch_up(
+        self, claim: Claim, due: Reason, control: RunControl, run_log: RunLog
+    ) -> Ending | None:
+        """Run a hook that was left behind; an ending when the program does not start after it."""
+        left = self._hooks.run(claim, control, run_log, due)
+        if left is not None:
+            return Ending(left, hook_due=due)
+        try:
+            self._parts.claims.hook_is_done(claim)
+        except SQLAlchemyError as error:
+            # It runs once more if this runner is lost now: a hook runs at least once.
+            log.warning("hook_not_noted", extra={**_names(claim), "error": type(error).__name__})
+        if claim.is_hook_only or control.stop_requested:
+            return Ending(Cause.STOP)
+        return None if self._shutdown_at is None else Ending(Cause.EVICTION)
 
     def _attempt(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
         """Run it; whatever goes wrong on our side becomes an ending too, never a lost claim."""

@@ -56,10 +56,10 @@ class Supervision:
     cause: Cause = Cause.PROGRAM
     last_error_line: str = ""
     watchdog: Watchdog = field(init=False)
+    timeout_at: float = _FOREVER
     _selector: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
     _framers: dict[Channel, LineFramer] = field(default_factory=dict)
     _start_ends_at: float = _FOREVER
-    _timeout_at: float = _FOREVER
     _kill_at: float = _FOREVER
     _is_exited: bool = False
 
@@ -69,7 +69,7 @@ class Supervision:
         self.watchdog = Watchdog(self.sandbox, self.context.run_log, self.context.silence_s)
         self._start_ends_at = now + self.context.start_s
         if self.context.timeout_s > 0:
-            self._timeout_at = now + self.context.timeout_s
+            self.timeout_at = now + self.context.timeout_s
         self._register()
         try:
             while not self._is_exited:
@@ -97,14 +97,14 @@ class Supervision:
                 self._is_exited = True
             elif key.data == "shutdown":
                 self._selector.unregister(key.fd)
-                self._ask_to_end(Cause.EVICTION)
+                self.ask_to_end(Cause.EVICTION)
             else:
                 self._obey()
         self._keep_deadlines()
 
     def _next_deadline(self) -> float:
         # A fence may only move away from us, so a look at the old one is at worst too early.
-        own = min(self._start_ends_at, self._timeout_at, self._kill_at, self.watchdog.due_at)
+        own = min(self._start_ends_at, self.timeout_at, self._kill_at, self.watchdog.due_at)
         return min(self.context.control.fence_at, own)
 
     def _obey(self) -> None:
@@ -113,7 +113,7 @@ class Supervision:
         if control.is_lost:
             self._fence()
         elif control.stop_requested:
-            self._ask_to_end(Cause.STOP)
+            self.ask_to_end(Cause.STOP)
 
     def _keep_deadlines(self) -> None:
         if self._is_exited:
@@ -128,16 +128,18 @@ class Supervision:
             self._kill_at = _FOREVER
             self.context.run_log.write(Channel.SYSTEM, "still running after its grace: SIGKILL")
             self.sandbox.kill()
-        elif now >= self._timeout_at:
-            self._timeout_at = _FOREVER
-            self.context.run_log.write(
-                Channel.SYSTEM, f"time-out: {self.context.timeout_s:g} s are over; SIGTERM"
-            )
-            self._ask_to_end(Cause.TIME_OUT)
+        elif now >= self.timeout_at:
+            self.timeout_at = _FOREVER
+            self.context.run_log.write(Channel.SYSTEM, self.time_out_words())
+            self.ask_to_end(Cause.TIME_OUT)
         elif self.watchdog.bites(now):
-            self._ask_to_end(Cause.STALL)
+            self.ask_to_end(Cause.STALL)
 
-    def _ask_to_end(self, cause: Cause) -> None:
+    def time_out_words(self) -> str:
+        """What the log says when `timeout_at` has come."""
+        return f"time-out: {self.context.timeout_s:g} s are over; SIGTERM"
+
+    def ask_to_end(self, cause: Cause) -> None:
         """SIGTERM, and SIGKILL after the grace; the first cause is the one that counts."""
         if self.cause != Cause.PROGRAM:
             return

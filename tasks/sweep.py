@@ -115,6 +115,7 @@ class Sweep:
             deleted = session.scalars(
                 select(Strategy.strategy_id)
                 .where(Strategy.deleted_at.is_not(None), Strategy.status != Status.RUNNING)
+                .where((Strategy.status != Status.QUEUED) | Strategy.hook_due.is_(None))
                 .limit(_BATCH)
             ).all()
         for done, strategy_id in enumerate(deleted):

@@ -97,6 +97,8 @@ def owner_stops(session: Session, row: Strategy, actor: str) -> bool:
         session.refresh(row)
         return True
     session.flush()
+    if row.status == Status.QUEUED and row.hook_due is not None:
+        return True  # a runner takes it for the hook of its lost run alone, and stops it then
     if row.status != Status.STOPPED:
         apply(session, row, Change(Event.STOP, Reason.STOPPED_BY_USER, actor))
     return False

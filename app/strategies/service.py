@@ -22,7 +22,7 @@ from app.database import database_now
 from app.errors import Detail, NotFoundError, UnauthorizedError, ValidationFailedError
 from app.logs import stream
 from app.runners import repository as runners
-from app.strategies import lifecycle, placement, repository
+from app.strategies import hooks, lifecycle, placement, repository
 from app.strategies.models import Strategy
 from app.strategies.policy_schemas import POLICIES
 from app.strategies.states import DesiredState, Reason, Status
@@ -74,6 +74,7 @@ def create(
         max_bytes=settings.artifact_max_bytes,
         max_unpacked_bytes=settings.artifact_max_unpacked_bytes,
     )
+    body = {**body, "hooks": hooks.checked(body["hooks"], upload.files)}
     owner = _owner(services, caller, body["sequence_api_key"])
     fingerprint = _fingerprint(services, body, upload.sha256, idempotency_key)
     order = _Order(body, upload, owner, f"key:{caller.key_id}", fingerprint)

@@ -18,6 +18,7 @@ def upgrade() -> None:
     with op.batch_alter_table("strategies") as batch_op:
         for name in _POLICIES:
             batch_op.add_column(sa.Column(name, _JSON, server_default="{}", nullable=False))
+        batch_op.add_column(sa.Column("hook_due", sa.String(32)))
 
 
 def downgrade() -> None:
@@ -25,3 +26,4 @@ def downgrade() -> None:
     with op.batch_alter_table("strategies") as batch_op:
         for name in _POLICIES:
             batch_op.drop_column(name)
+        batch_op.drop_column("hook_due")
