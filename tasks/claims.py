@@ -20,6 +20,7 @@ from app.strategies import lifecycle
 from app.strategies.hooks import left_behind
 from app.strategies.lifecycle import Change
 from app.strategies.models import Run, Strategy
+from app.strategies.schedule import kept_on
 from app.strategies.states import DesiredState, Event, Reason, Status
 from tasks.ending import Ending, consequence
 
@@ -155,7 +156,8 @@ class Claims:
             if row is None or not self._owns(row, claim.epoch):
                 return Verdict(is_ours=False)
             change = consequence(row, ending, self._actor)
-            change = replace(change, values={"hook_due": ending.hook_due} | change.values)
+            values = {"hook_due": ending.hook_due} | kept_on(row, change.values)
+            change = replace(change, values=values)
             self._end_run(session, claim.run_id, ending, change.reason)
             lifecycle.apply(session, row, change)
             if row.deleted_at is not None and row.status != Status.QUEUED:

@@ -99,7 +99,9 @@ def consequence(row: Strategy, ending: Ending, actor: str) -> Change:
     if row.stop_requested_at is not None:
         if row.desired_state == DesiredState.STOPPED:
             return Change(Event.FINISH_STOP, Reason.STOPPED_BY_USER, actor, values)
-        return Change(Event.FINISH_RESTART, Reason.RESTARTED_BY_USER, actor, FRESH_START | values)
+        is_replaced = row.status_reason == Reason.REPLACED
+        reason = Reason.REPLACED if is_replaced else Reason.RESTARTED_BY_USER
+        return Change(Event.FINISH_RESTART, reason, actor, FRESH_START | values)
     if ending.cause in _DIRECT:
         event, reason = _DIRECT[ending.cause]
         if event in (Event.TIME_OUT, Event.ABORT):

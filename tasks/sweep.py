@@ -13,11 +13,13 @@ from app.broker import Announcer
 from app.database import Database, database_now
 from app.logs import stream
 from app.runners import repository as runners
+from app.runners.wake import Waker
 from app.strategies.models import Strategy
 from app.strategies.service import REPEAT_WINDOW_S
 from app.strategies.states import DesiredState, Status
 from app.strategies.termination import bury
 from tasks.claims import lose_runner, restart_due
+from tasks.schedules import run_due
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Sweep:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database is away; the next sweep does it all.
         """
-        waiting = self._restarts() + self._lost()
+        waiting = self._restarts() + self._lost() + self._scheduled()
         for strategy_id, queue in waiting:
             self.announcer.announce(strategy_id, queue)
         return len(waiting) + self._announce_again() + self._purge() + self._tidy()
@@ -53,6 +55,13 @@ class Sweep:
             for row in rows:
                 restart_due(session, row, _ACTOR)
             return [(row.strategy_id, row.latency_target) for row in rows]
+
+    def _scheduled(self) -> list[tuple[str, str]]:
+        """Start those whose schedule says so; id and queue of each."""
+        ticked = run_due(self.database)
+        for runner_id in ticked.runner_ids:
+            Waker(self.redis).wake(runner_id)
+        return list(ticked.started)
 
     def _lost(self) -> list[tuple[str, str]]:
         """Queue running ones whose lease ran out; id and queue of each."""

@@ -22,7 +22,7 @@ from app.database import database_now
 from app.errors import Detail, NotFoundError, UnauthorizedError, ValidationFailedError
 from app.logs import stream
 from app.runners import repository as runners
-from app.strategies import hooks, lifecycle, placement, repository
+from app.strategies import hooks, lifecycle, placement, repository, schedule
 from app.strategies.models import Strategy
 from app.strategies.policy_schemas import POLICIES
 from app.strategies.states import DesiredState, Reason, Status
@@ -179,6 +179,9 @@ def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
 
 def _set_going(session: Session, row: Strategy, order: _Order) -> bool:
     """Bring a new or replaced strategy to what its owner wants; True if runners must be told."""
+    if schedule.waits_for_tick(row) and row.schedule and not order.body["start_immediately"]:
+        schedule.arm(session, row)
+        return False
     wants_to_run = row.desired_state == DesiredState.RUNNING
     if row.status == Status.RUNNING and wants_to_run:
         # The old version ends gracefully, and only then the new one starts.

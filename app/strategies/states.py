@@ -13,7 +13,7 @@ class Status(StrEnum):
 
     QUEUED = "queued"  # wants to run; any runner of its queue may claim it
     RUNNING = "running"  # one runner holds the lease of its epoch
-    STOPPED = "stopped"  # ended as it should, or was never started
+    STOPPED = "stopped"  # ended as it should, or was never started; a schedule may start it
     FAILED = "failed"  # ended as it should not; comes back if `next_restart_at` is set
 
 
@@ -40,6 +40,8 @@ class Event(StrEnum):
     EVICT = "evict"  # its runner shuts down
     LOSE_RUNNER = "lose_runner"  # its lease expired
     STOP = "stop"  # the owner asks for it while nothing runs
+    SKIP_TICK = "skip_tick"  # its schedule wants a start, and it still runs
+    REPLACE = "replace"  # the same, and its owner wants the new run instead of the old one
 
 
 class Reason(StrEnum):
@@ -64,6 +66,9 @@ class Reason(StrEnum):
     SECRETS_UNREADABLE = "secrets_unreadable"
     ARTIFACT_CORRUPT = "artifact_corrupt"
     NETWORK_REFUSED = "network_refused"
+    SCHEDULED = "scheduled"
+    TICK_SKIPPED = "tick_skipped"
+    REPLACED = "replaced"
 
 
 TRANSITIONS: dict[tuple[Status, Event], Status] = {
@@ -82,6 +87,9 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.RUNNING, Event.LOSE_RUNNER): Status.QUEUED,
     (Status.QUEUED, Event.STOP): Status.STOPPED,
     (Status.FAILED, Event.STOP): Status.STOPPED,
+    (Status.STOPPED, Event.STOP): Status.STOPPED,
+    (Status.RUNNING, Event.SKIP_TICK): Status.RUNNING,
+    (Status.RUNNING, Event.REPLACE): Status.RUNNING,
 }
 
 

@@ -19,6 +19,8 @@ def upgrade() -> None:
         for name in _POLICIES:
             batch_op.add_column(sa.Column(name, _JSON, server_default="{}", nullable=False))
         batch_op.add_column(sa.Column("hook_due", sa.String(32)))
+        batch_op.add_column(sa.Column("next_run_at", sa.Double()))
+        batch_op.create_index("ix_strategies_next_run_at", ["next_run_at"])
 
 
 def downgrade() -> None:
@@ -27,3 +29,5 @@ def downgrade() -> None:
         for name in _POLICIES:
             batch_op.drop_column(name)
         batch_op.drop_column("hook_due")
+        batch_op.drop_index("ix_strategies_next_run_at")
+        batch_op.drop_column("next_run_at")

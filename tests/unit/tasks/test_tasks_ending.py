@@ -25,6 +25,7 @@ def row(**values: Any) -> Strategy:
         "crash_count": 0,
         "restart_count": 3,
         "hooks": {},
+        "status_reason": Reason.STARTED,
     }
     return Strategy(**(defaults | values))
 
