@@ -186,6 +186,20 @@ class Settings:
         unit="strategies",
         default="50",
     )
+    runner_cpu_millis: int = _variable(
+        "RUNNER_CPU_MILLIS",
+        "CPU that this runner's strategies may be given in all; 0: as much as they ask for.",
+        parser=parse.integer(0, 10_000_000),
+        unit="thousandths of a core",
+        default="0",
+    )
+    runner_memory_mb: int = _variable(
+        "RUNNER_MEMORY_MB",
+        "Memory that this runner's strategies may be given in all; 0: as much as they ask for.",
+        parser=parse.integer(0, 100_000_000),
+        unit="MB",
+        default="0",
+    )
     runner_start_cpu_millis: int = _variable(
         "RUNNER_START_CPU_MILLIS",
         "CPU that each run may use while it starts, if that is more than its own; 0: never more.",

@@ -23,6 +23,8 @@ from app.strategies.models import Run, Strategy
 from app.strategies.schedule import kept_on
 from app.strategies.states import DesiredState, Event, Reason, Status
 from tasks.ending import Ending, consequence
+from tasks.room import Room
+from tasks.waiting_room import call, enter
 
 
 @dataclass(frozen=True)
@@ -81,21 +83,43 @@ class Claims:
     """The claims of one runner."""
 
     def __init__(
-        self, database: Database, runner_id: str, *, lease_s: float, runs_kept: int
+        self,
+        database: Database,
+        runner_id: str,
+        *,
+        lease_s: float,
+        runs_kept: int,
+        room: Room | None = None,
     ) -> None:
         self._database = database
         self._runner_id = runner_id
         self._actor = f"runner:{runner_id}"
         self._lease_s = lease_s
         self._runs_kept = runs_kept
+        self.room = room or Room()
 
     def claim(self, strategy_id: str) -> Claim | None:
-        """Take a queued strategy, adding one to its epoch; None when it does not wait."""
+        """Take a queued strategy, adding one to its epoch.
+
+        None when it does not wait, or when there is no room for it: then its row says so, and
+        whoever has room calls it.
+        """
+        run_id = str(uuid.uuid4())
+        claim = None
+        try:
+            claim = self._claim(strategy_id, run_id)
+        finally:
+            if claim is None:
+                self.room.release(run_id)
+        return claim
+
+    def _claim(self, strategy_id: str, run_id: str) -> Claim | None:
         with self._database.transaction() as session:
             row = lifecycle.lock(session, strategy_id)
             if row is None or not _may_be_claimed(row):
                 return None
-            run_id = str(uuid.uuid4())
+            if not enter(session, self.room, row, run_id):
+                return None
             values = {
                 "epoch": row.epoch + 1,
                 "run_id": run_id,
@@ -158,7 +182,7 @@ class Claims:
             change = consequence(row, ending, self._actor)
             values = {"hook_due": ending.hook_due} | kept_on(row, change.values)
             change = replace(change, values=values)
-            self._end_run(session, claim.run_id, ending, change.reason)
+            self._end_run(session, claim, ending, change.reason)
             lifecycle.apply(session, row, change)
             if row.deleted_at is not None and row.status != Status.QUEUED:
                 return Verdict(True, row.status, change.reason, is_deleted=True)
@@ -188,20 +212,29 @@ class Claims:
                 if lose_runner(session, row, self._actor)
             ]
 
+    def call_who_fits(self) -> list[tuple[str, str]]:
+        """After room was released: id and queue of those that waited for it and fit now."""
+        if not self.room.is_limited:
+            return []
+        with self._database.transaction() as session:
+            return call(session, self.room)
+
     def _owns(self, row: Strategy, epoch: int) -> bool:
         is_current = row.epoch == epoch and row.runner_id == self._runner_id
         return is_current and row.status == Status.RUNNING
 
-    def _end_run(self, session: Session, run_id: str, ending: Ending, reason: Reason) -> None:
+    def _end_run(self, session: Session, claim: Claim, ending: Ending, reason: Reason) -> None:
         session.execute(
             update(Run)
-            .where(Run.run_id == run_id)
+            .where(Run.run_id == claim.run_id)
             .values(
                 ended_at=database_now(),
                 reason=reason,
                 exit_code=ending.exit_code,
                 usage=ending.usage,
                 isolation=ending.isolation,
+                # With the limits of this run: those of the row may be others by now.
+                evidence=ending.evidence | claim.resources,
             )
         )
 

@@ -89,6 +89,7 @@ class Heartbeat(threading.Thread):
             epoch, stop = ours.get(control.strategy_id, (None, False))
             is_ours = epoch == control.epoch
             self._registry.apply(control, fence_at=fence_at if is_ours else None, stop=stop)
+        used = self._claims.room.used
         with self._database.transaction() as session:
             session.execute(
                 update(Runner)
@@ -96,6 +97,8 @@ class Heartbeat(threading.Thread):
                 .values(
                     last_heartbeat_at=database_now(),
                     running=len(controls),
+                    used_cpu_millis=int(used.cpu_millis),
+                    used_memory_mb=int(used.memory_mb),
                     is_stopping=self.is_stopping,
                 )
             )

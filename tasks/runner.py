@@ -30,7 +30,9 @@ from tasks.words import farewell, greeting
 log = logging.getLogger(__name__)
 
 _REPORT_RETRY_S = 1.0
-_EVICTION_GRACE_S = 8.0
+# A runner has 30 s from SIGTERM on; what follows the grace takes some of them.
+_EVICTION_GRACE_S = 15.0
+_EVICTION_GRACE_BEFORE_HOOK_S = 8.0
 _ANNOUNCE_AFTER_SHUTDOWN_S = 1.5
 
 
@@ -102,9 +104,13 @@ class Runner:
         try:
             log.info("claimed", extra=_names(claim))
             ending = self._live(claim, control, run_log)
+            # Before the report: who is announced by it, itself perhaps, may want this very room.
+            self._parts.claims.room.release(claim.run_id)
             self._report(claim, ending, run_log)
         finally:
+            self._parts.claims.room.release(claim.run_id)
             self._parts.registry.remove(control)
+            self._call_who_fits()
 
     def _live(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
         """The hook that a lost run left behind, the program, and the hook of its own ending."""
@@ -179,14 +185,16 @@ class Runner:
         self, claim: Claim, control: RunControl, run_log: RunLog, secrets: dict[str, str]
     ) -> Watch:
         settings = self._parts.settings
+        grace_s = claim.stop.get("grace_secs", settings.stop_grace_s)
+        most_s = _EVICTION_GRACE_BEFORE_HOOK_S if claim.hooks else _EVICTION_GRACE_S
         return Watch(
             control=control,
             shutdown_fd=self._shutdown_fd,
             start_s=settings.runner_start_s,
             timeout_s=claim.resources["timeout_secs"],
             silence_s=claim.watchdog.get("silence_secs", 0),
-            grace_s=settings.stop_grace_s,
-            eviction_grace_s=min(settings.stop_grace_s, _EVICTION_GRACE_S),
+            grace_s=grace_s,
+            eviction_grace_s=min(grace_s, most_s),
             run_log=run_log,
             redactor=Redactor(secrets),
         )
@@ -217,6 +225,16 @@ class Runner:
                 log.error("report_failed", extra={**_names(claim), "error": type(error).__name__})
                 if self._give_up.wait(_REPORT_RETRY_S):
                     return None
+
+    def _call_who_fits(self) -> None:
+        """Announce those that waited for room like that which has just become free."""
+        if self._shutdown_at is not None:
+            return
+        try:
+            for strategy_id, queue in self._parts.claims.call_who_fits():
+                self._parts.announcer.announce(strategy_id, queue)
+        except SQLAlchemyError as error:
+            log.warning("nobody_called", extra={"error": type(error).__name__})
 
     def _announce_elsewhere(self, strategy_id: str, queue: str) -> None:
         """Tell the queue; during a shutdown not before our own consumer is gone from it."""

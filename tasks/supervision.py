@@ -61,6 +61,7 @@ class Supervision:
     _framers: dict[Channel, LineFramer] = field(default_factory=dict)
     _start_ends_at: float = _FOREVER
     _kill_at: float = _FOREVER
+    _grace_s: float = 0.0
     _is_exited: bool = False
 
     def watch(self) -> None:
@@ -126,7 +127,9 @@ class Supervision:
             self._fence()
         elif now >= self._kill_at:
             self._kill_at = _FOREVER
-            self.context.run_log.write(Channel.SYSTEM, "still running after its grace: SIGKILL")
+            self.context.run_log.write(
+                Channel.SYSTEM, f"still running after its grace of {self._grace_s:g} s: SIGKILL"
+            )
             self.sandbox.kill()
         elif now >= self.timeout_at:
             self.timeout_at = _FOREVER
@@ -141,12 +144,16 @@ class Supervision:
 
     def ask_to_end(self, cause: Cause) -> None:
         """SIGTERM, and SIGKILL after the grace; the first cause is the one that counts."""
+        is_eviction = cause == Cause.EVICTION
+        grace_s = self.context.eviction_grace_s if is_eviction else self.context.grace_s
         if self.cause != Cause.PROGRAM:
+            if is_eviction and self._kill_at != _FOREVER:
+                # A runner that shuts down has not the time that a stop may take otherwise.
+                self._kill_at = min(self._kill_at, time.monotonic() + grace_s)
             return
         self.cause = cause
         self.watchdog.rest()
-        is_eviction = cause == Cause.EVICTION
-        grace_s = self.context.eviction_grace_s if is_eviction else self.context.grace_s
+        self._grace_s = grace_s
         self._kill_at = time.monotonic() + grace_s
         self.sandbox.interrupt()
 

@@ -19,6 +19,7 @@ from app.strategies.service import REPEAT_WINDOW_S
 from app.strategies.states import DesiredState, Status
 from app.strategies.termination import bury
 from tasks.claims import lose_runner, restart_due
+from tasks.placing import finds_room, place_anew
 from tasks.schedules import run_due
 
 log = logging.getLogger(__name__)
@@ -42,14 +43,15 @@ class Sweep:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database is away; the next sweep does it all.
         """
-        waiting = self._restarts() + self._lost() + self._scheduled()
+        waiting = self._restarts() + self._lost() + self._scheduled() + place_anew(self.database)
         for strategy_id, queue in waiting:
             self.announcer.announce(strategy_id, queue)
         return len(waiting) + self._announce_again() + self._purge() + self._tidy()
 
     def _restarts(self) -> list[tuple[str, str]]:
-        """Queue failed ones whose delay is over; id and queue of each."""
-        due = (Strategy.status == Status.FAILED) & (Strategy.next_restart_at <= database_now())
+        """Queue those that are to come back and whose delay is over; id and queue of each."""
+        is_over = Strategy.status.in_((Status.FAILED, Status.STOPPED))
+        due = is_over & (Strategy.next_restart_at <= database_now())
         with self.database.transaction() as session:
             rows = _locked(session, due & (Strategy.desired_state == DesiredState.RUNNING))
             for row in rows:
@@ -111,6 +113,7 @@ class Sweep:
                         Strategy.status == Status.QUEUED,
                         Strategy.latency_target == queue,
                         overdue,
+                        finds_room(runners.live(session), queue),
                     )
                     .values(announced_at=database_now())
                     .returning(Strategy.strategy_id)

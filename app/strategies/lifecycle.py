@@ -88,6 +88,7 @@ def owner_stops(session: Session, row: Strategy, actor: str) -> bool:
 
     What waits is stopped at once; what runs is asked to end, and its runner says when it has.
     """
+    is_news = row.desired_state == DesiredState.RUNNING
     row.desired_state = DesiredState.STOPPED
     was_scheduled, row.next_run_at = row.next_run_at is not None, None
     row.create_fingerprint = None
@@ -97,11 +98,13 @@ def owner_stops(session: Session, row: Strategy, actor: str) -> bool:
         row.updated_at = database_now()
         session.flush()
         session.refresh(row)
+        if is_news:
+            _record_request(session, row, Change(Event.STOP, Reason.STOPPED_BY_USER, actor))
         return True
     session.flush()
     if row.status == Status.QUEUED and row.hook_due is not None:
         return True  # a runner takes it for the hook of its lost run alone, and stops it then
-    if row.status != Status.STOPPED or was_scheduled:
+    if row.status != Status.STOPPED or row.next_restart_at is not None or was_scheduled:
         apply(session, row, Change(Event.STOP, Reason.STOPPED_BY_USER, actor))
     return False
 
@@ -111,11 +114,14 @@ def owner_starts(session: Session, row: Strategy, actor: str) -> bool:
 
     One that is being stopped is started again once it is gone: never two at a time.
     """
+    is_news = row.desired_state == DesiredState.STOPPED
     row.desired_state = DesiredState.RUNNING
     schedule.arm(session, row)
     row.create_fingerprint = None
     session.flush()
     if row.status in (Status.QUEUED, Status.RUNNING):
+        if is_news and row.status == Status.RUNNING:
+            _record_request(session, row, Change(Event.START, Reason.REQUESTED, actor))
         return False
     apply(session, row, Change(Event.START, Reason.REQUESTED, actor, FRESH_START))
     return True
@@ -142,6 +148,13 @@ def _values_of(session: Session, row: Strategy, after: Status) -> dict[str, Any]
     if after != Status.RUNNING:
         values |= {"runner_id": None, "lease_expires_at": None, "stop_requested_at": None}
     return values
+
+
+def _record_request(session: Session, row: Strategy, change: Change) -> None:
+    """What its owner asks of a running one changes nothing yet; who asked is on record."""
+    before = Status(row.status)
+    assert next_status(before, change.event) == before  # noqa: S101 - a fault of ours
+    _record(session, row, change, before)
 
 
 def _record(session: Session, row: Strategy, change: Change, before: Status) -> None:

@@ -1,6 +1,6 @@
 """Rows of strategies, of their runs, and of everything that ever happened to them."""
 
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -90,6 +90,9 @@ class Strategy(Base):
         primaryjoin="foreign(Strategy.run_id) == Run.run_id", viewonly=True, lazy="raise"
     )
 
+    # Not a column: `inspect` looks at the runners and says what a queued one waits for.
+    waiting = cast(dict[str, Any] | None, None)
+
     def seal(self, slot: str, sealed: Sealed | None) -> None:
         """Put a sealed value, or nothing, into the four columns of `slot`."""
         for part in ("ciphertext", "nonce", "wrapped_key", "key_id"):
@@ -122,6 +125,7 @@ class Run(Base):
     exit_code: Mapped[int | None]
     isolation: Mapped[dict[str, Any] | None]
     usage: Mapped[dict[str, Any] | None]
+    evidence: Mapped[dict[str, Any] | None]
 
 
 class StrategyEvent(Base):

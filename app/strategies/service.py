@@ -28,6 +28,7 @@ from app.strategies.policy_schemas import POLICIES
 from app.strategies.states import DesiredState, Reason, Status
 from app.strategies.termination import bury
 from app.strategies.usage import live_usage
+from app.strategies.waiting import waiting
 
 REPEAT_WINDOW_S = 60.0
 """For this long the same create again is taken for a client's retry."""
@@ -106,7 +107,7 @@ def get(services: Services, caller: Principal, strategy_id: str) -> Strategy:
 
 
 def inspect(services: Services, caller: Principal, strategy_id: str) -> Strategy:
-    """One strategy with its current or last run, and what that uses at the moment.
+    """One strategy with its current or last run, what that uses, and what it waits for.
 
     Raises:
         NotFoundError: the caller has none with this id.
@@ -114,6 +115,7 @@ def inspect(services: Services, caller: Principal, strategy_id: str) -> Strategy
     with services.database.reading() as session:
         row = _found(session, caller, strategy_id)
         run = repository.find_run(session, strategy_id, row.run_id) if row.run_id else None
+        row.waiting = waiting(session, row)
     set_committed_value(row, "run", run)
     if run is not None and run.ended_at is None:
         set_committed_value(run, "usage", live_usage(services.redis, run.run_id))

@@ -16,6 +16,7 @@ from sequence_cli.output.status_words import (
     reason_in_words,
     restart_in_words,
     size_in_words,
+    waiting_in_words,
 )
 from sequence_cli.output.table import aligned_pairs
 
@@ -44,6 +45,7 @@ def _pairs(row: Row, now_s: float) -> list[tuple[str, str]]:
         ("id", row["strategy_id"]),
         ("status", row["status"]),
         ("reason", reason_in_words(row)),
+        ("waits for", waiting_in_words(row)),
         ("next restart", restart_in_words(row, now_s)),
         ("next run", next_run_in_words(row, now_s)),
         ("wanted", row["desired_state"]),

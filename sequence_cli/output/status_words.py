@@ -6,6 +6,8 @@ from typing import Any
 _REASONS = {
     "created": "deployed, not started yet",
     "requested": "start requested",
+    "no_runner": "no live runner serves its target: start one, or name further targets",
+    "no_capacity": "no runner of its target has room for it",
     "started": "a runner has it",
     "completed": "finished by itself",
     "stopped_by_user": "stopped on request",
@@ -16,7 +18,9 @@ _REASONS = {
     "stalled": "wrote nothing for too long (hosted.watchdog.silence_secs); its log has its stacks",
     "crash_loop": "kept failing in the same way and is not restarted any more: mend it, then "
     "deploy or start it again",
-    "restarting": "comes back after a failure",
+    "max_restarts": "failed once more than hosted.restart.max_restarts allows: mend it, then "
+    "deploy or start it again",
+    "restarting": "comes back after it ended",
     "restarted_by_user": "restarted on request",
     "evicted": "its runner shut down",
     "runner_lost": "its runner was lost",
@@ -38,6 +42,14 @@ def reason_in_words(row: dict[str, Any]) -> str:
     if row.get("status") == "queued":
         parts.append(f"waits for a runner of target {row.get('latency_target') or 'default'}")
     return "; ".join(part for part in parts if part)
+
+
+def waiting_in_words(row: dict[str, Any]) -> str:
+    """What a queued strategy waits for, and since when; empty for another one."""
+    waiting = row.get("waiting")
+    if not waiting:
+        return ""
+    return f"{waiting['reason']}: {waiting['detail']}, since {local_time(waiting['since'])}"
 
 
 def restart_in_words(row: dict[str, Any], now_s: float) -> str:

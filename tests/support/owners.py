@@ -16,6 +16,7 @@ from app.redis_client import connect
 from tasks.claims import Claim, Claims, Verdict
 from tasks.ending import Cause, Ending
 from tasks.logs.shipper import LogShipper, RunLog
+from tasks.room import Room
 
 LEASE_S = 15.0
 
@@ -26,9 +27,10 @@ def claims_of(
     *,
     lease_s: float = LEASE_S,
     runs_kept: int = 20,
+    room: Room | None = None,
 ) -> Claims:
     """The claims of a runner with this id."""
-    return Claims(database, runner_id, lease_s=lease_s, runs_kept=runs_kept)
+    return Claims(database, runner_id, lease_s=lease_s, runs_kept=runs_kept, room=room)
 
 
 def claimed(claims: Claims, strategy_id: str) -> Claim:

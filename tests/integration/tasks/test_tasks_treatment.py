@@ -74,7 +74,7 @@ def test_one_that_cannot_show_its_stacks_is_restarted_all_the_same(place: Statio
     run_id = place.wait_for_run(strategy_id, 1, "stalled")
     said = [text for _, text in place.lines(strategy_id, run_id)]
     assert "its first process is not a Python that could show its stacks" in said
-    assert "still running after its grace: SIGKILL" in said
+    assert "still running after its grace of 1 s: SIGKILL" in said
     assert said[-1] == "stalled: ended with signal SIGKILL; stalled, restarts now"
 
 

@@ -26,6 +26,7 @@ def row(**values: Any) -> Strategy:
         "restart_count": 3,
         "hooks": {},
         "status_reason": Reason.STARTED,
+        "restart": {},
     }
     return Strategy(**(defaults | values))
 
@@ -122,6 +123,44 @@ def test_a_failure_is_remembered_and_comes_back() -> None:
     assert values["crash_count"] == 1
     assert values["next_restart_at"] is not None
     assert "desired_state" not in values
+
+
+def test_a_completed_run_of_a_strategy_that_always_runs_comes_back() -> None:
+    change = consequence(row(restart={"policy": "always"}), Ending(PROGRAM, 0), ACTOR)
+    assert (change.event, change.reason) == (Event.COMPLETE, Reason.COMPLETED)
+    assert change.values["next_restart_at"] is not None
+    assert "desired_state" not in change.values
+
+
+def test_a_time_out_that_its_owner_names_comes_back() -> None:
+    change = consequence(row(restart={"on": ["timeout"]}), Ending(Cause.TIME_OUT, 143), ACTOR)
+    assert (change.event, change.reason) == (Event.TIME_OUT, Reason.TIMEOUT)
+    assert change.values["next_restart_at"] is not None
+    assert "desired_state" not in change.values
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ({"policy": "never"}, (Event.FAIL, Reason.EXIT_NONZERO)),
+        ({"on": ["oom"]}, (Event.FAIL, Reason.EXIT_NONZERO)),
+        ({"max_restarts": 0}, (Event.FAIL, Reason.MAX_RESTARTS)),
+    ],
+)
+def test_one_that_does_not_come_back_says_why(
+    table: dict[str, Any], expected: tuple[Event, Reason]
+) -> None:
+    change = consequence(row(restart=table), Ending(PROGRAM, 3), ACTOR)
+    assert (change.event, change.reason) == expected
+    assert change.values["desired_state"] == DesiredState.STOPPED
+    assert "next_restart_at" not in change.values
+
+
+def test_a_move_to_another_runner_is_no_restart() -> None:
+    """What the platform does to a strategy is not what `never` is about."""
+    never = row(restart={"policy": "never", "max_restarts": 0})
+    for cause, event in ((Cause.EVICTION, Event.EVICT), (Cause.FENCE, Event.LOSE_RUNNER)):
+        assert consequence(never, Ending(cause, 137), ACTOR).event == event
 
 
 def test_the_tenth_equal_failure_is_a_crash_loop() -> None:
