@@ -52,9 +52,13 @@ def story(case: Case, now_s: float) -> list[str]:
     traceback = last_traceback(case.records)
     if traceback:
         lines += ["", "traceback:", *_indented(traceback[-_TRACEBACK_LINES:])]
-    last = [record["line"] for record in case.records if record["stream"] != "system"]
+    last = _before(case.records, len(traceback))
     if last:
-        lines += ["", "last lines:", *_indented(last[-_LAST_LINES:])]
+        lines += [
+            "",
+            "last lines before it:" if traceback else "last lines:",
+            *_indented(last[-_LAST_LINES:]),
+        ]
     return lines
 
 
@@ -177,6 +181,17 @@ def _sequel(case: Case, now_s: float) -> list[str]:
     if next_restart:
         return [f"then: {case.row['status']}; next restart {next_restart}"]
     return [f"then: {case.row['status']}"]
+
+
+def _before(records: Sequence[dict[str, Any]], told: int) -> list[str]:
+    """The program's own lines, without its last ``told`` ones on stderr."""
+    lines: list[str] = []
+    for record in reversed(records):
+        if record["stream"] == "stderr" and told > 0:
+            told -= 1
+        elif record["stream"] != "system":
+            lines.append(record["line"])
+    return lines[::-1]
 
 
 def _indented(lines: Sequence[str]) -> list[str]:
