@@ -91,7 +91,7 @@ class Supervision:
         self._selector.register(self.context.shutdown_fd, selectors.EVENT_READ, "shutdown")
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(max(0.0, self._next_deadline() - time.monotonic())):
+        for key, _ in self._selector.select(self._patience_s()):
             if isinstance(key.data, Channel):
                 self._read(key.fd, key.data)
             elif key.data == "exit":
@@ -102,6 +102,11 @@ class Supervision:
             else:
                 self._obey()
         self._keep_deadlines()
+
+    def _patience_s(self) -> float | None:
+        """Until the next deadline; None when there is none, as after a fence."""
+        next_at = self._next_deadline()
+        return None if next_at == _FOREVER else max(0.0, next_at - time.monotonic())
 
     def _next_deadline(self) -> float:
         # A fence may only move away from us, so a look at the old one is at worst too early.
@@ -160,7 +165,10 @@ class Supervision:
     def _fence(self) -> None:
         """Dead at once: from now on another runner may own this strategy."""
         self.cause = Cause.FENCE
+        # A renewal that succeeds after all does not make it ours again: nothing follows, no hook.
+        self.context.control.is_lost = True
         self.context.control.fence_at = _FOREVER
+        self.watchdog.rest()
         self.context.run_log.write(Channel.SYSTEM, "the lease could not be renewed: SIGKILL")
         self.sandbox.kill()
 
