@@ -1,17 +1,14 @@
 """What the sweep does about those that wait in vain: it moves them, or says what they wait for."""
 
-import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, true, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from app.database import Database, database_now
 from app.runners import repository as runners
-from app.runners.capacity import Size
-from app.runners.models import Runner
 from app.strategies.models import Strategy
 from app.strategies.placement import choose_queue
 from app.strategies.states import Reason, Status
@@ -45,24 +42,6 @@ def place_anew(database: Database) -> list[tuple[str, str]]:
             for strategy_id, queue in plan.moves.items()
             if _change(session, [strategy_id], latency_target=queue, announced_at=database_now())
         ]
-
-
-def finds_room(live: Sequence[Runner], queue: str) -> ColumnElement[bool]:
-    """Whether it may be announced: it did not find a lack of room, or there is room now."""
-    room = [_fits(runner.free) for runner in live if queue in runner.queues]
-    return or_(Strategy.status_reason != Reason.NO_CAPACITY, *room)
-
-
-def _fits(free: Size) -> ColumnElement[bool]:
-    limits = {"cpu_millis": free.cpu_millis, "memory_mb": free.memory_mb}
-    return and_(
-        true(),
-        *[
-            Strategy.resources[name].as_integer() <= int(limit)
-            for name, limit in limits.items()
-            if not math.isinf(limit)
-        ],
-    )
 
 
 def _plan(session: Session) -> _Plan:

@@ -16,11 +16,12 @@ from app.runners import repository as runners
 from app.runners.wake import Waker
 from app.strategies.models import Strategy
 from app.strategies.service import REPEAT_WINDOW_S
-from app.strategies.states import DesiredState, Status
+from app.strategies.states import DesiredState, Reason, Status
 from app.strategies.termination import bury
 from tasks.claims import lose_runner, restart_due
-from tasks.placing import finds_room, place_anew
+from tasks.placing import place_anew
 from tasks.schedules import run_due
+from tasks.waiting_room import call_for_all
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class Sweep:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database is away; the next sweep does it all.
         """
-        waiting = self._restarts() + self._lost() + self._scheduled() + place_anew(self.database)
+        waiting = self._restarts() + self._lost() + self._scheduled()
+        waiting += place_anew(self.database) + call_for_all(self.database)
         for strategy_id, queue in waiting:
             self.announcer.announce(strategy_id, queue)
         return len(waiting) + self._announce_again() + self._purge() + self._tidy()
@@ -113,7 +115,8 @@ class Sweep:
                         Strategy.status == Status.QUEUED,
                         Strategy.latency_target == queue,
                         overdue,
-                        finds_room(runners.live(session), queue),
+                        # Those are called when somebody has room for them.
+                        Strategy.status_reason != Reason.NO_CAPACITY,
                     )
                     .values(announced_at=database_now())
                     .returning(Strategy.strategy_id)

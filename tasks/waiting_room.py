@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
-from app.database import database_now
+from app.database import Database, database_now
+from app.runners import repository as runners
 from app.runners.capacity import Size, Waiting, called
 from app.strategies.models import Strategy
 from app.strategies.states import Reason, Status
 from tasks.room import Room
 
 _LOOKED_AT = 50
-"""How many of those that wait are looked at; the sweep calls the others when their turn comes."""
+"""How many of those that wait are looked at: more than that never fit at once."""
+
+_CALLED_AGAIN_AFTER_S = 1.0
 
 
 def enter(session: Session, room: Room, row: Strategy, run_id: str) -> bool:
@@ -34,9 +37,37 @@ def enter(session: Session, room: Room, row: Strategy, run_id: str) -> bool:
 def call(session: Session, room: Room) -> list[tuple[str, str]]:
     """Id and queue of those that found no room before and fit now; they count as announced."""
     ids = called(_line(session, room.queues), free=room.free, limit=room.limit)
+    return _announced(session, ids, after_s=0.0)
+
+
+def call_for_all(database: Database) -> list[tuple[str, str]]:
+    """The same for every live runner, by the room that its last heartbeat told.
+
+    A message may be taken by a runner that has no room, or one that was announced may be taken by
+    another meanwhile: so each is called again, but not at once.
+    """
+    ids: list[str] = []
+    with database.reading() as session:
+        live = runners.live(session)
+        if not _line(session, sorted({queue for runner in live for queue in runner.queues})):
+            return []
+        for runner in live:
+            fit = called(_line(session, runner.queues), free=runner.free, limit=runner.limit)
+            ids += fit[: max(0, runner.max_strategies - runner.running)]
+    if not ids:
+        return []
+    with database.transaction() as session:
+        return _announced(session, list(dict.fromkeys(ids)), after_s=_CALLED_AGAIN_AFTER_S)
+
+
+def _announced(session: Session, ids: list[str], *, after_s: float) -> list[tuple[str, str]]:
     rows = session.execute(
         update(Strategy)
-        .where(Strategy.strategy_id.in_(ids), Strategy.status == Status.QUEUED)
+        .where(
+            Strategy.strategy_id.in_(ids),
+            Strategy.status == Status.QUEUED,
+            Strategy.announced_at <= database_now() - after_s,
+        )
         .values(announced_at=database_now())
         .returning(Strategy.strategy_id, Strategy.latency_target)
         .execution_options(synchronize_session=False)

@@ -125,6 +125,7 @@ class TestSweep:
         self, sweep: Sweep, begun: Callable[..., str], rows: Rows, caller: Caller
     ) -> None:
         strategy_id = begun("stays", 64, placement={"latency_target": ["kalshi", "default"]})
+        rows.change(strategy_id, queued_at=rows.now() + 60)
         assert sweep.run_once() == 0
         assert rows.strategy(strategy_id).status_reason == "requested"
         assert waiting(caller, strategy_id)["reason"] == "no_runner"
@@ -158,14 +159,38 @@ class TestSweep:
     ) -> None:
         rows.add_runner("r1", memory_mb=1000, used_memory_mb=600)
         strategy_id = begun("patient", 600)
-        long_ago = rows.now() - REQUEUE_AFTER_S - 1
-        rows.change(strategy_id, status_reason="no_capacity", announced_at=long_ago)
+        a_while_ago = rows.now() - 1.5
+        rows.change(strategy_id, status_reason="no_capacity", announced_at=a_while_ago)
         assert sweep.run_once() == 0
         rows.add_runner("r2", memory_mb=1000, cpu_millis=50)
         assert sweep.run_once() == 0
         rows.add_runner("r3", memory_mb=1000, used_memory_mb=400, cpu_millis=100)
         assert sweep.run_once() == 1
         assert redis.llen("default") == 1
+        # While its message is under way it is not called again.
+        rows.change(strategy_id, announced_at=rows.now() + 60)
+        assert sweep.run_once() == 0
+
+    def test_no_more_are_announced_than_fit(
+        self, sweep: Sweep, begun: Callable[..., str], rows: Rows, redis: Redis
+    ) -> None:
+        for number in range(5):
+            strategy_id = begun(f"one of five {number}", 400)
+            rows.change(
+                strategy_id, status_reason="no_capacity", announced_at=rows.now() - 1000 + number
+            )
+        rows.add_runner("r1", memory_mb=1000)
+        assert sweep.run_once() == 2
+        assert redis.llen("default") == 2
+
+    def test_no_more_are_announced_than_there_are_slots(
+        self, sweep: Sweep, begun: Callable[..., str], rows: Rows
+    ) -> None:
+        for number in range(3):
+            strategy_id = begun(f"one of three {number}", 400)
+            rows.change(strategy_id, status_reason="no_capacity", announced_at=rows.now() - 2)
+        rows.add_runner("r1", running=8, max_strategies=10)
+        assert sweep.run_once() == 2
 
     @pytest.mark.parametrize(
         ("runner", "detail"),
