@@ -37,6 +37,7 @@ class Ending:
     Attributes:
         exit_code: of the program, 128 + signal if one killed it; None if it never ran.
         was_oom: the kernel killed it for its memory, by the control group's own count.
+        full: its file systems without a free block or file at the end: /workspace, /tmp, /dev/shm.
         lived_s: seconds from spawn to exit.
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
@@ -46,6 +47,7 @@ class Ending:
     cause: Cause
     exit_code: int | None = None
     was_oom: bool = False
+    full: tuple[str, ...] = ()
     lived_s: float = 0.0
     last_error_line: str = ""
     explanation: str = ""
@@ -72,6 +74,8 @@ class Ending:
             return Reason.OOM
         if self.cause == Cause.STALL:
             return Reason.STALLED
+        if "/workspace" in self.full:
+            return Reason.WORKSPACE_FULL
         if self.exit_code is not None and self.exit_code - 128 in _SIGNALS:
             return Reason.SIGNAL
         return Reason.EXIT_NONZERO
