@@ -13,6 +13,7 @@ from sandbox.errors import (
     SandboxError,
     SandboxStuckError,
     SandboxUnavailableError,
+    UplinkDownError,
 )
 from sandbox.host import Host
 from sandbox.network.events import NetworkEvent
@@ -43,6 +44,7 @@ __all__ = [
     "SandboxError",
     "SandboxStuckError",
     "SandboxUnavailableError",
+    "UplinkDownError",
     "Usage",
     "WorkspaceFile",
     "with_stacks",

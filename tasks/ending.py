@@ -37,6 +37,7 @@ class Ending:
     Attributes:
         exit_code: of the program, 128 + signal if one killed it; None if it never ran.
         was_oom: the kernel killed it for its memory, by the control group's own count.
+        full: its file systems without a free block or file at the end: /workspace, /tmp, /dev/shm.
         lived_s: seconds from spawn to exit.
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
@@ -46,6 +47,7 @@ class Ending:
     cause: Cause
     exit_code: int | None = None
     was_oom: bool = False
+    full: tuple[str, ...] = ()
     lived_s: float = 0.0
     last_error_line: str = ""
     explanation: str = ""
@@ -60,7 +62,7 @@ class Ending:
             return _DIRECT[self.cause][1]
         if self.cause == Cause.STOP:
             return Reason.STOPPED_BY_USER
-        return _OWN[self.kind][1]
+        return self.judged_by_itself[1]
 
     @property
     def kind(self) -> Kind:
@@ -74,6 +76,13 @@ class Ending:
             return Kind.COMPLETED
         is_signal = self.exit_code is not None and self.exit_code - 128 in _SIGNALS
         return Kind.SIGNAL if is_signal else Kind.EXIT
+
+    @property
+    def judged_by_itself(self) -> tuple[Event, Reason]:
+        """Event and reason of a run that nobody asked to end, unless its policy gives it up."""
+        event, reason = _OWN[self.kind]
+        is_full = "/workspace" in self.full and self.kind in (Kind.EXIT, Kind.SIGNAL)
+        return event, Reason.WORKSPACE_FULL if is_full else reason
 
     @property
     def evidence(self) -> dict[str, Any]:
@@ -138,7 +147,7 @@ def consequence(row: Strategy, ending: Ending, actor: str) -> Change:
 def _by_policy(row: Strategy, ending: Ending, actor: str, values: dict[str, Any]) -> Change:
     """It ended by itself or by its time-out: whether it comes back is its owner's policy."""
     kind = ending.kind
-    event, reason = _OWN[kind]
+    event, reason = ending.judged_by_itself
     judgement = _judge(row, ending, f"{reason}:{ending.exit_code}:{ending.last_error_line}")
     history = judgement.history
     values |= {

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     EXIT_NONZERO = "exit_nonzero"
     SIGNAL = "signal"
     OOM = "oom"
+    WORKSPACE_FULL = "workspace_full"
     TIMEOUT = "timeout"
     STALLED = "stalled"
     CRASH_LOOP = "crash_loop"
