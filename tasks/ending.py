@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.database import database_now
+from app.strategies.hooks import left_behind
 from app.strategies.lifecycle import FRESH_START, Change
 from app.strategies.models import Strategy
 from app.strategies.states import DesiredState, Event, Reason
@@ -20,6 +21,7 @@ class Cause(StrEnum):
     PROGRAM = "program"
     STOP = "stop"  # its owner asked
     TIME_OUT = "time_out"  # it ran as long as its owner allowed
+    STALL = "stall"  # it said nothing for as long as its owner allows
     EVICTION = "eviction"  # this runner shuts down
     FENCE = "fence"  # the lease could not be kept
     SANDBOX = "sandbox"  # we could not run it; another attempt may
@@ -39,6 +41,7 @@ class Ending:
         lived_s: seconds from spawn to exit.
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
+        hook_due: the reason whose hook has still to be run, before the next start.
     """
 
     cause: Cause
@@ -50,20 +53,35 @@ class Ending:
     explanation: str = ""
     usage: dict[str, Any] | None = None
     isolation: dict[str, Any] | None = None
+    hook_due: Reason | None = None
+
+    @property
+    def own_reason(self) -> Reason:
+        """Why this run ended, whatever its row says of the strategy: what its hooks are told."""
+        if self.cause in _DIRECT:
+            return _DIRECT[self.cause][1]
+        if self.cause == Cause.STOP:
+            return Reason.STOPPED_BY_USER
+        return self.judged_by_itself[1]
 
     @property
     def kind(self) -> Kind:
         """What a restart depends on: the program's own end, its time-out, or we who failed."""
-        if self.cause == Cause.TIME_OUT:
-            return Kind.TIMEOUT
         if self.cause != Cause.PROGRAM:
-            return Kind.PLATFORM
+            ours = {Cause.TIME_OUT: Kind.TIMEOUT, Cause.STALL: Kind.STALLED}
+            return ours.get(self.cause, Kind.PLATFORM)
         if self.was_oom:
             return Kind.OOM
         if self.exit_code == 0:
             return Kind.COMPLETED
         is_signal = self.exit_code is not None and self.exit_code - 128 in _SIGNALS
         return Kind.SIGNAL if is_signal else Kind.EXIT
+
+    @property
+    def judged_by_itself(self) -> tuple[Event, Reason]:
+        """Event and reason of a run that nobody asked to end, unless its policy gives it up."""
+        event, reason = _OWN[self.kind]
+        return event, Reason.WORKSPACE_FULL if self.is_full else reason
 
     @property
     def evidence(self) -> dict[str, Any]:
@@ -101,6 +119,7 @@ _OWN: dict[Kind, tuple[Event, Reason]] = {
     Kind.OOM: (Event.FAIL, Reason.OOM),
     Kind.SIGNAL: (Event.FAIL, Reason.SIGNAL),
     Kind.EXIT: (Event.FAIL, Reason.EXIT_NONZERO),
+    Kind.STALLED: (Event.FAIL, Reason.STALLED),
     Kind.PLATFORM: (Event.FAIL, Reason.SANDBOX_ERROR),
 }
 _GIVEN_UP: dict[Sequel, tuple[Event, Reason]] = {
@@ -115,10 +134,15 @@ def consequence(row: Strategy, ending: Ending, actor: str) -> Change:
     values: dict[str, Any] = {}
     if ending.cause not in (Cause.EVICTION, Cause.FENCE) or ending.exit_code is not None:
         values["exit_code"] = ending.exit_code
+    if ending.cause == Cause.FENCE and (due := left_behind(row)):
+        # Even when a stop was asked for: first another runner has to run the hook.
+        return Change(Event.LOSE_RUNNER, Reason.RUNNER_LOST, actor, values | due)
     if row.stop_requested_at is not None:
         if row.desired_state == DesiredState.STOPPED:
             return Change(Event.FINISH_STOP, Reason.STOPPED_BY_USER, actor, values)
-        return Change(Event.FINISH_RESTART, Reason.RESTARTED_BY_USER, actor, FRESH_START | values)
+        is_replaced = row.status_reason == Reason.REPLACED
+        reason = Reason.REPLACED if is_replaced else Reason.RESTARTED_BY_USER
+        return Change(Event.FINISH_RESTART, reason, actor, FRESH_START | values)
     if ending.cause in _DIRECT:
         event, reason = _DIRECT[ending.cause]
         return Change(event, reason, actor, values | (_FINAL if event == Event.ABORT else {}))
@@ -128,9 +152,7 @@ def consequence(row: Strategy, ending: Ending, actor: str) -> Change:
 def _by_policy(row: Strategy, ending: Ending, actor: str, values: dict[str, Any]) -> Change:
     """It ended by itself or by its time-out: whether it comes back is its owner's policy."""
     kind = ending.kind
-    event, reason = _OWN[kind]
-    if ending.is_full:
-        reason = Reason.WORKSPACE_FULL
+    event, reason = ending.judged_by_itself
     judgement = _judge(row, ending, f"{reason}:{ending.exit_code}:{ending.last_error_line}")
     history = judgement.history
     values |= {

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     TIMEOUT = "timeout"
     EXIT = "exit"  # a non-zero exit code of its own
     SIGNAL = "signal"
+    STALLED = "stalled"  # it said nothing for too long
     COMPLETED = "completed"  # exit 0
     PLATFORM = "platform"  # ours: we could not run it
 
@@ -68,7 +69,7 @@ class RestartPolicy:
             return False
         if kind == Kind.COMPLETED:
             return self.mode == "always"
-        return kind == Kind.PLATFORM or kind in self.on
+        return kind in (Kind.PLATFORM, Kind.STALLED) or kind in self.on
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def judge(past: FailureHistory, policy: RestartPolicy, run: Ended) -> Judgement:
 
 
 def _may_loop(kind: Kind) -> bool:
-    return kind in (Kind.OOM, Kind.EXIT, Kind.SIGNAL)
+    return kind in (Kind.OOM, Kind.EXIT, Kind.SIGNAL, Kind.STALLED)
 
 
 def _remembered(past: FailureHistory, policy: RestartPolicy, run: Ended) -> FailureHistory:

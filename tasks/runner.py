@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,6 +13,7 @@ from app.broker import Announcer
 from app.logs.stream import Channel
 from app.secrets.envelope import EnvelopeError, Opener
 from app.settings import Settings
+from app.strategies.states import Reason
 from sandbox import (
     Host,
     NoUplinkError,
@@ -24,7 +25,8 @@ from sandbox import (
 from tasks.claims import Claim, Claims, Verdict
 from tasks.control import Registry, RunControl
 from tasks.ending import Cause, Ending
-from tasks.heartbeat import Heartbeat, fence_after_s, guard_after_s
+from tasks.heartbeat import Heartbeat, fence_after_s, guarded_until
+from tasks.hooks import Hooks
 from tasks.logs.redaction import Redactor
 from tasks.logs.shipper import LogShipper, RunLog
 from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 _REPORT_RETRY_S = 1.0
 # A runner has 30 s from SIGTERM on; what follows the grace takes some of them.
 _EVICTION_GRACE_S = 15.0
+_EVICTION_GRACE_BEFORE_HOOK_S = 8.0
 _ANNOUNCE_AFTER_SHUTDOWN_S = 1.5
 _CAUSES: dict[type[Exception], Cause] = {
     EnvelopeError: Cause.SECRETS,
@@ -74,6 +77,14 @@ class Runner:
         self._shutdown_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._shutdown_at: float | None = None
         self._give_up = threading.Event()
+        self._hooks = Hooks(
+            host=parts.host,
+            opener=parts.opener,
+            terms=parts.terms,
+            start_s=parts.settings.runner_start_s,
+            lease_s=parts.settings.lease_s,
+            shutdown_fd=self._shutdown_fd,
+        )
 
     def shut_down(self) -> None:
         """Evict everything; safe in a signal handler, for it takes no lock."""
@@ -107,8 +118,7 @@ class Runner:
         run_log = self._parts.shipper.open(strategy_id, claim.run_id)
         try:
             log.info("claimed", extra=_names(claim))
-            run_log.write(Channel.SYSTEM, greeting(claim))
-            ending = self._attempt(claim, control, run_log)
+            ending = self._live(claim, control, run_log)
             # Before the report: who is announced by it, itself perhaps, may want this very room.
             self._parts.claims.room.release(claim.run_id)
             self._report(claim, ending, run_log)
@@ -116,6 +126,37 @@ class Runner:
             self._parts.claims.room.release(claim.run_id)
             self._parts.registry.remove(control)
             self._call_who_fits()
+
+    def _live(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
+        """The hook that a lost run left behind, the program, and the hook of its own ending."""
+        if claim.hook_due is not None:
+            instead = self._catch_up(claim, claim.hook_due, control, run_log)
+            if instead is not None:
+                return instead
+        run_log.write(Channel.SYSTEM, greeting(claim))
+        ending = self._attempt(claim, control, run_log)
+        if ending.cause == Cause.FENCE:
+            return ending
+        left = self._hooks.run(claim, control, run_log, ending.own_reason)
+        if left == Cause.FENCE:
+            return replace(ending, cause=Cause.FENCE)
+        return replace(ending, hook_due=ending.own_reason if left else None)
+
+    def _catch_up(
+        self, claim: Claim, due: Reason, control: RunControl, run_log: RunLog
+    ) -> Ending | None:
+        """Run a hook that was left behind; an ending when the program does not start after it."""
+        left = self._hooks.run(claim, control, run_log, due)
+        if left is not None:
+            return Ending(left, hook_due=due)
+        try:
+            self._parts.claims.hook_is_done(claim)
+        except SQLAlchemyError as error:
+            # It runs once more if this runner is lost now: a hook runs at least once.
+            log.warning("hook_not_noted", extra={**_names(claim), "error": type(error).__name__})
+        if claim.is_hook_only or control.stop_requested:
+            return Ending(Cause.STOP)
+        return None if self._shutdown_at is None else Ending(Cause.EVICTION)
 
     def _attempt(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
         """Run it; whatever goes wrong on our side becomes an ending too, never a lost claim."""
@@ -134,10 +175,8 @@ class Runner:
         parts = self._parts
         secrets = open_secrets(claim, parts.opener)
         program = build_program(claim, secrets, parts.terms)
-        # A beat that comes just now finds nothing to extend in the guard; the next one does.
-        lease_s = parts.settings.lease_s
-        guarded_until = control.fence_at - fence_after_s(lease_s) + guard_after_s(lease_s)
-        sandbox = parts.host.spawn(program, run_name=claim.run_id, until_s=guarded_until)
+        until_s = guarded_until(control, parts.settings.lease_s)
+        sandbox = parts.host.spawn(program, run_name=control.run_id, until_s=until_s)
         started_at = time.monotonic()
         parts.sampler.add(claim.run_id, sandbox, run_log)
         try:
@@ -149,7 +188,8 @@ class Runner:
             raise
         finally:
             parts.sampler.remove(claim.run_id)
-        ending = _ending(sandbox, supervision, time.monotonic() - started_at)
+        lived_s = time.monotonic() - started_at - supervision.watchdog.stalled_s
+        ending = _ending(sandbox, supervision, lived_s)
         tell_refusals(sandbox, run_log)
         for line in evidence(claim, ending):
             run_log.write(Channel.SYSTEM, line)
@@ -160,13 +200,15 @@ class Runner:
     ) -> Watch:
         settings = self._parts.settings
         grace_s = claim.stop.get("grace_secs", settings.stop_grace_s)
+        most_s = _EVICTION_GRACE_BEFORE_HOOK_S if claim.hooks else _EVICTION_GRACE_S
         return Watch(
             control=control,
             shutdown_fd=self._shutdown_fd,
             start_s=settings.runner_start_s,
             timeout_s=claim.resources["timeout_secs"],
+            silence_s=claim.watchdog.get("silence_secs", 0),
             grace_s=grace_s,
-            eviction_grace_s=min(grace_s, _EVICTION_GRACE_S),
+            eviction_grace_s=min(grace_s, most_s),
             run_log=run_log,
             redactor=Redactor(secrets),
         )

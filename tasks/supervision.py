@@ -16,11 +16,11 @@ from tasks.ending import Cause
 from tasks.logs.framing import LineFramer
 from tasks.logs.redaction import Redactor
 from tasks.logs.shipper import RunLog
+from tasks.watchdog import Watchdog
 
 _READ_BYTES = 64 * 1024
 _DRAIN_S = 2.0
 _FOREVER = float("inf")
-_LONGEST_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Watch:
         shutdown_fd: readable once this runner shuts down, for all of its runs at once.
         start_s: how long the run may use the CPU of a start.
         timeout_s: how long the run may last; 0 is for ever.
+        silence_s: after how long without output it counts as stalled; 0 is never.
         grace_s: between SIGTERM and SIGKILL.
         eviction_grace_s: the same when the runner shuts down, which has to end within 30 s.
     """
@@ -39,6 +40,7 @@ class Watch:
     shutdown_fd: int
     start_s: float
     timeout_s: float
+    silence_s: float
     grace_s: float
     eviction_grace_s: float
     run_log: RunLog
@@ -53,10 +55,11 @@ class Supervision:
     context: Watch
     cause: Cause = Cause.PROGRAM
     last_error_line: str = ""
+    watchdog: Watchdog = field(init=False)
+    timeout_at: float = _FOREVER
     _selector: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
     _framers: dict[Channel, LineFramer] = field(default_factory=dict)
     _start_ends_at: float = _FOREVER
-    _timeout_at: float = _FOREVER
     _kill_at: float = _FOREVER
     _grace_s: float = 0.0
     _is_exited: bool = False
@@ -64,9 +67,10 @@ class Supervision:
     def watch(self) -> None:
         """Read and obey until the process is gone and its pipes are empty."""
         now = time.monotonic()
+        self.watchdog = Watchdog(self.sandbox, self.context.run_log, self.context.silence_s)
         self._start_ends_at = now + self.context.start_s
         if self.context.timeout_s > 0:
-            self._timeout_at = now + self.context.timeout_s
+            self.timeout_at = now + self.context.timeout_s
         self._register()
         try:
             while not self._is_exited:
@@ -87,23 +91,27 @@ class Supervision:
         self._selector.register(self.context.shutdown_fd, selectors.EVENT_READ, "shutdown")
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(max(0.0, self._next_deadline() - time.monotonic())):
+        for key, _ in self._selector.select(self._patience_s()):
             if isinstance(key.data, Channel):
                 self._read(key.fd, key.data)
             elif key.data == "exit":
                 self._is_exited = True
             elif key.data == "shutdown":
                 self._selector.unregister(key.fd)
-                self._ask_to_end(Cause.EVICTION)
+                self.ask_to_end(Cause.EVICTION)
             else:
                 self._obey()
         self._keep_deadlines()
 
+    def _patience_s(self) -> float | None:
+        """Until the next deadline; None when there is none, as after a fence."""
+        next_at = self._next_deadline()
+        return None if next_at == _FOREVER else max(0.0, next_at - time.monotonic())
+
     def _next_deadline(self) -> float:
         # A fence may only move away from us, so a look at the old one is at worst too early.
-        own = min(self._start_ends_at, self._timeout_at, self._kill_at)
-        # After a fence there is none left, and for ever is more than a selector can wait.
-        return min(self.context.control.fence_at, own, time.monotonic() + _LONGEST_WAIT_S)
+        own = min(self._start_ends_at, self.timeout_at, self._kill_at, self.watchdog.due_at)
+        return min(self.context.control.fence_at, own)
 
     def _obey(self) -> None:
         control = self.context.control
@@ -111,7 +119,7 @@ class Supervision:
         if control.is_lost:
             self._fence()
         elif control.stop_requested:
-            self._ask_to_end(Cause.STOP)
+            self.ask_to_end(Cause.STOP)
 
     def _keep_deadlines(self) -> None:
         if self._is_exited:
@@ -128,14 +136,18 @@ class Supervision:
                 Channel.SYSTEM, f"still running after its grace of {self._grace_s:g} s: SIGKILL"
             )
             self.sandbox.kill()
-        elif now >= self._timeout_at:
-            self._timeout_at = _FOREVER
-            self.context.run_log.write(
-                Channel.SYSTEM, f"time-out: {self.context.timeout_s:g} s are over; SIGTERM"
-            )
-            self._ask_to_end(Cause.TIME_OUT)
+        elif now >= self.timeout_at:
+            self.timeout_at = _FOREVER
+            self.context.run_log.write(Channel.SYSTEM, self.time_out_words())
+            self.ask_to_end(Cause.TIME_OUT)
+        elif self.watchdog.bites(now):
+            self.ask_to_end(Cause.STALL)
 
-    def _ask_to_end(self, cause: Cause) -> None:
+    def time_out_words(self) -> str:
+        """What the log says when `timeout_at` has come."""
+        return f"time-out: {self.context.timeout_s:g} s are over; SIGTERM"
+
+    def ask_to_end(self, cause: Cause) -> None:
         """SIGTERM, and SIGKILL after the grace; the first cause is the one that counts."""
         is_eviction = cause == Cause.EVICTION
         grace_s = self.context.eviction_grace_s if is_eviction else self.context.grace_s
@@ -145,6 +157,7 @@ class Supervision:
                 self._kill_at = min(self._kill_at, time.monotonic() + grace_s)
             return
         self.cause = cause
+        self.watchdog.rest()
         self._grace_s = grace_s
         self._kill_at = time.monotonic() + grace_s
         self.sandbox.interrupt()
@@ -152,7 +165,10 @@ class Supervision:
     def _fence(self) -> None:
         """Dead at once: from now on another runner may own this strategy."""
         self.cause = Cause.FENCE
+        # A renewal that succeeds after all does not make it ours again: nothing follows, no hook.
+        self.context.control.is_lost = True
         self.context.control.fence_at = _FOREVER
+        self.watchdog.rest()
         self.context.run_log.write(Channel.SYSTEM, "the lease could not be renewed: SIGKILL")
         self.sandbox.kill()
 
@@ -172,6 +188,8 @@ class Supervision:
             data = os.read(fd, _READ_BYTES)
         except BlockingIOError:
             return
+        if data:
+            self.watchdog.heard()
         framer = self._framers[channel]
         for line in framer.feed(data) if data else framer.close():
             self._write(channel, line)

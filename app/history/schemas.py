@@ -43,7 +43,7 @@ class OneRunSchema(Schema):
 
 
 class EventSchema(Schema):
-    """One thing that happened; `actor` is `key:<id>`, `runner:<id>` or `scheduler`.
+    """One thing that happened; `actor` is `key:<id>`, `runner:<id>`, `scheduler` or `schedule`.
 
     An event that leaves the status as it was is a request: its runner carries it out.
     """

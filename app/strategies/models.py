@@ -72,7 +72,9 @@ class Strategy(Base):
     queued_at: Mapped[float | None]
     announced_at: Mapped[float | None]
     stop_requested_at: Mapped[float | None]
+    hook_due: Mapped[str | None] = mapped_column(String(32))
     next_restart_at: Mapped[float | None]
+    next_run_at: Mapped[float | None] = mapped_column(index=True)
     restart_count: Mapped[int] = mapped_column(default=0)
     failure_streak: Mapped[int] = mapped_column(default=0)
     crash_signature: Mapped[str | None] = mapped_column(String(64))

@@ -136,6 +136,9 @@ class StrategySchema(Schema):
     next_restart_at = fields.Function(
         lambda row: None if row.next_restart_at is None else int(row.next_restart_at) + 1
     )
+    next_run_at = fields.Function(
+        lambda row: None if row.next_run_at is None else int(row.next_run_at)
+    )
     env = fields.Dict()
     manifest = fields.Dict()
     placement = fields.Dict()

@@ -22,7 +22,7 @@ from app.database import database_now
 from app.errors import Detail, NotFoundError, UnauthorizedError, ValidationFailedError
 from app.logs import stream
 from app.runners import repository as runners
-from app.strategies import lifecycle, placement, repository
+from app.strategies import hooks, lifecycle, placement, repository, schedule
 from app.strategies.models import Strategy
 from app.strategies.policy_schemas import POLICIES
 from app.strategies.states import DesiredState, Reason, Status
@@ -75,6 +75,7 @@ def create(
         max_bytes=settings.artifact_max_bytes,
         max_unpacked_bytes=settings.artifact_max_unpacked_bytes,
     )
+    body = {**body, "hooks": hooks.checked(body["hooks"], upload.files)}
     owner = _owner(services, caller, body["sequence_api_key"])
     fingerprint = _fingerprint(services, body, upload.sha256, idempotency_key)
     order = _Order(body, upload, owner, f"key:{caller.key_id}", fingerprint)
@@ -180,6 +181,9 @@ def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
 
 def _set_going(session: Session, row: Strategy, order: _Order) -> bool:
     """Bring a new or replaced strategy to what its owner wants; True if runners must be told."""
+    if schedule.waits_for_tick(row) and row.schedule and not order.body["start_immediately"]:
+        schedule.arm(session, row)
+        return False
     wants_to_run = row.desired_state == DesiredState.RUNNING
     if row.status == Status.RUNNING and wants_to_run:
         # The old version ends gracefully, and only then the new one starts.

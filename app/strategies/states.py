@@ -13,7 +13,7 @@ class Status(StrEnum):
 
     QUEUED = "queued"  # wants to run; any runner of its queue may claim it
     RUNNING = "running"  # one runner holds the lease of its epoch
-    STOPPED = "stopped"  # ended as it should, or never started; `always` may bring it back
+    STOPPED = "stopped"  # ended as it should, or never started; `always` or a tick may start it
     FAILED = "failed"  # ended as it should not; comes back if `next_restart_at` is set
 
 
@@ -40,6 +40,8 @@ class Event(StrEnum):
     EVICT = "evict"  # its runner shuts down
     LOSE_RUNNER = "lose_runner"  # its lease expired
     STOP = "stop"  # the owner asks for it; a running one stays running until it is gone
+    SKIP_TICK = "skip_tick"  # its schedule wants a start, and it still runs
+    REPLACE = "replace"  # the same, and its owner wants the new run instead of the old one
 
 
 class Reason(StrEnum):
@@ -57,6 +59,7 @@ class Reason(StrEnum):
     OOM = "oom"
     WORKSPACE_FULL = "workspace_full"
     TIMEOUT = "timeout"
+    STALLED = "stalled"
     CRASH_LOOP = "crash_loop"
     MAX_RESTARTS = "max_restarts"
     RESTARTING = "restarting"
@@ -67,6 +70,9 @@ class Reason(StrEnum):
     SECRETS_UNREADABLE = "secrets_unreadable"
     ARTIFACT_CORRUPT = "artifact_corrupt"
     NETWORK_REFUSED = "network_refused"
+    SCHEDULED = "scheduled"
+    TICK_SKIPPED = "tick_skipped"
+    REPLACED = "replaced"
 
 
 TRANSITIONS: dict[tuple[Status, Event], Status] = {
@@ -89,6 +95,8 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.STOPPED, Event.STOP): Status.STOPPED,
     (Status.RUNNING, Event.STOP): Status.RUNNING,
     (Status.RUNNING, Event.START): Status.RUNNING,
+    (Status.RUNNING, Event.SKIP_TICK): Status.RUNNING,
+    (Status.RUNNING, Event.REPLACE): Status.RUNNING,
 }
 
 

@@ -16,6 +16,7 @@ _REASONS = {
     "oom": "ran out of memory (hosted.resources.memory_mb sets the limit)",
     "workspace_full": "failed while its workspace was full (half of hosted.resources.memory_mb)",
     "timeout": "reached its time limit (hosted.resources.timeout_secs)",
+    "stalled": "wrote nothing for too long (hosted.watchdog.silence_secs); its log has its stacks",
     "crash_loop": "kept failing in the same way and is not restarted any more: mend it, then "
     "deploy or start it again",
     "max_restarts": "failed once more than hosted.restart.max_restarts allows: mend it, then "
@@ -27,6 +28,9 @@ _REASONS = {
     "sandbox_error": "the platform could not set up its sandbox: tell the operator",
     "secrets_unreadable": "its secrets cannot be decrypted: deploy it again, or tell the operator",
     "network_refused": "its network policy cannot be had here; its log says why",
+    "scheduled": "started by its schedule",
+    "tick_skipped": "runs on: a tick of its schedule was skipped (hosted.schedule.overlap)",
+    "replaced": "its schedule replaces the run by a new one (hosted.schedule.overlap)",
     "artifact_corrupt": "its stored artifact is damaged: deploy it again",
 }
 
@@ -53,11 +57,23 @@ def restart_in_words(row: dict[str, Any], now_s: float) -> str:
     """When the platform starts the strategy again; empty when it does not say."""
     due_s = row.get("next_restart_at")
     if due_s is None:
+        if row.get("next_run_at") is not None:
+            return ""
         if row.get("status") == "failed" and row.get("desired_state") == "stopped":
             return "none: start it with `sequence strategy start`"
         return ""
     wait_s = round(due_s - now_s)
     return f"in {wait_s} s, at {local_time(due_s)}" if wait_s > 0 else "due now"
+
+
+def next_run_in_words(row: dict[str, Any], now_s: float) -> str:
+    """When its schedule starts it next; that it is suspended; empty without a schedule."""
+    if not row.get("schedule"):
+        return ""
+    due_s = row.get("next_run_at")
+    if due_s is None:
+        return "none before `sequence strategy start`, which puts its schedule in force"
+    return f"at {local_time(due_s)}, in {max(0, round(due_s - now_s))} s"
 
 
 def local_time(unix_s: float | None) -> str:

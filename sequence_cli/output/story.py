@@ -19,6 +19,9 @@ _ENDINGS = {
     "completed": "It finished by itself, with exit code 0.",
     "timeout": "It ran as long as hosted.resources.timeout_secs allows, and was stopped.",
     "workspace_full": "It failed while its workspace was full (half of memory_mb).",
+    "stalled": "It wrote nothing for as long as hosted.watchdog.silence_secs allows, and was "
+    "stopped; its log has the stacks of its threads.",
+    "replaced": "Its schedule replaced it by a new run (hosted.schedule.overlap).",
     "evicted": "Its runner shut down and handed it on; nothing was wrong with it.",
     "runner_lost": "Its runner was lost, with all that ran there; nothing was wrong with it.",
     "sandbox_error": "The platform could not run it; nothing was wrong with it.",
@@ -26,7 +29,13 @@ _ENDINGS = {
     "artifact_corrupt": "It did not start: its stored artifact is damaged. Deploy it again.",
     "network_refused": "It did not start: its network policy cannot be had here.",
 }
-_OF_KIND = {"oom": "oom", "exit": "exit_nonzero", "signal": "signal", "timeout": "timeout"}
+_OF_KIND = {
+    "oom": "oom",
+    "exit": "exit_nonzero",
+    "signal": "signal",
+    "timeout": "timeout",
+    "stalled": "stalled",
+}
 _GIVEN_UP = {
     "crash_loop": "It failed in the same way again and again, so it is not restarted any more.",
     "max_restarts": "It was restarted as often as hosted.restart.max_restarts allows, so that was "

@@ -19,6 +19,9 @@ def upgrade() -> None:
     with op.batch_alter_table("strategies") as batch_op:
         for name in _POLICIES:
             batch_op.add_column(sa.Column(name, _JSON, server_default="{}", nullable=False))
+        batch_op.add_column(sa.Column("hook_due", sa.String(32)))
+        batch_op.add_column(sa.Column("next_run_at", sa.Double()))
+        batch_op.create_index("ix_strategies_next_run_at", ["next_run_at"])
     with op.batch_alter_table("runners") as batch_op:
         for name in _CAPACITY:
             batch_op.add_column(sa.Column(name, sa.Integer(), server_default="0", nullable=False))
@@ -36,3 +39,6 @@ def downgrade() -> None:
     with op.batch_alter_table("strategies") as batch_op:
         for name in _POLICIES:
             batch_op.drop_column(name)
+        batch_op.drop_column("hook_due")
+        batch_op.drop_index("ix_strategies_next_run_at")
+        batch_op.drop_column("next_run_at")

@@ -37,6 +37,8 @@ EXPECTED = {
     (S.STOPPED, E.STOP): S.STOPPED,
     (S.RUNNING, E.STOP): S.RUNNING,
     (S.RUNNING, E.START): S.RUNNING,
+    (S.RUNNING, E.SKIP_TICK): S.RUNNING,
+    (S.RUNNING, E.REPLACE): S.RUNNING,
 }
 OTHERS = sorted(set(itertools.product(S, E)) - set(EXPECTED))
 

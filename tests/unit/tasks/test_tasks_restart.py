@@ -141,13 +141,16 @@ def test_every_key_of_the_table_is_heard() -> None:
 @pytest.mark.parametrize(
     ("table", "back"),
     [
-        ({}, {*FAILURES, Kind.PLATFORM}),
-        ({"policy": "always"}, {*FAILURES, Kind.PLATFORM, Kind.COMPLETED}),
+        ({}, {*FAILURES, Kind.PLATFORM, Kind.STALLED}),
+        ({"policy": "always"}, {*FAILURES, Kind.PLATFORM, Kind.STALLED, Kind.COMPLETED}),
         ({"policy": "never"}, set()),
         ({"policy": "never", "on": ["oom", "timeout"]}, set()),
-        ({"on": ["oom", "timeout"]}, {Kind.OOM, Kind.TIMEOUT, Kind.PLATFORM}),
-        ({"on": []}, {Kind.PLATFORM}),
-        ({"policy": "always", "on": ["exit"]}, {Kind.EXIT, Kind.PLATFORM, Kind.COMPLETED}),
+        ({"on": ["oom", "timeout"]}, {Kind.OOM, Kind.TIMEOUT, Kind.PLATFORM, Kind.STALLED}),
+        ({"on": []}, {Kind.PLATFORM, Kind.STALLED}),
+        (
+            {"policy": "always", "on": ["exit"]},
+            {Kind.EXIT, Kind.PLATFORM, Kind.STALLED, Kind.COMPLETED},
+        ),
     ],
 )
 def test_who_comes_back(table: dict[str, Any], back: set[Kind]) -> None:
