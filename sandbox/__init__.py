@@ -14,6 +14,7 @@ from sandbox.errors import (
     SandboxError,
     SandboxStuckError,
     SandboxUnavailableError,
+    UplinkDownError,
 )
 from sandbox.host import Host
 from sandbox.network.events import NetworkEvent
@@ -44,6 +45,7 @@ __all__ = [
     "SandboxError",
     "SandboxStuckError",
     "SandboxUnavailableError",
+    "UplinkDownError",
     "Usage",
     "WorkspaceFile",
 ]

@@ -19,7 +19,11 @@ class NoFreeSlotError(SandboxError):
 
 
 class NoUplinkError(SandboxError):
-    """A policy that needs the internet, on a runner that was configured without an uplink."""
+    """A policy that needs the internet, on a runner that has no uplink."""
+
+
+class UplinkDownError(SandboxError):
+    """The uplink that was configured does not come up at the start; the message says why."""
 
 
 class SandboxStuckError(SandboxError):

@@ -22,10 +22,13 @@ from sandbox.errors import (
     Problem,
     SandboxError,
     SandboxUnavailableError,
+    UplinkDownError,
 )
 from sandbox.launch import Equipment, Place, launch
+from sandbox.network import requirements
 from sandbox.network.events import NetworkEvent
 from sandbox.network.pool import NetworkPool, NetworkSlot
+from sandbox.network.requirements import Choice
 from sandbox.policy import Rules
 from sandbox.program import Program
 from sandbox.running import Sandbox
@@ -41,12 +44,14 @@ class Host:
 
     def __init__(
         self,
-        config: HostConfig,
+        choice: Choice,
         tree: cgroups.Tree,
         equipment: Equipment,
         on_network_event: Callable[[NetworkEvent], None] | None,
     ) -> None:
         """For `open` only."""
+        config = choice.config
+        self._choice = choice
         self._config = config
         self._on_network_event = on_network_event
         self._tree = tree
@@ -62,14 +67,15 @@ class Host:
             if left := cgroups.clear_elsewhere(tree, _LOCK_TIMEOUT_S, config.kill_timeout_s):
                 logger.warning("sandboxes_swept", extra={"runs": left})
             self._deadlines = Deadlines(config.name)
+            try:
+                self._network = self._open_network()
+                self._warmer = Warmer(tree.idle_file(), lambda: self._network.netd_pid)
+            except BaseException:
+                self._deadlines.close()
+                raise
         except BaseException:
-            os.close(self._lock_fd)
-            raise
-        try:
-            self._network = NetworkPool(config, self._lock_fd, self._network_changed)
-            self._warmer = Warmer(tree.idle_file(), lambda: self._network.netd_pid)
-        except BaseException:
-            self._deadlines.close()
+            with contextlib.suppress(OSError):  # what it holds is the next start's to clear
+                tree.remove()
             os.close(self._lock_fd)
             raise
 
@@ -98,13 +104,23 @@ class Host:
             start_timeout_s=config.start_timeout_s,
             kill_timeout_s=config.kill_timeout_s,
         )
-        host = cls(config, tree, equipment, on_network_event)
+        host = cls(requirements.choose(config), tree, equipment, on_network_event)
         try:
             host._try_one()
         except BaseException:
             host.close()
             raise
         return host
+
+    @property
+    def uplink(self) -> str:
+        """How programs reach the internet: `user`, `veth` or `none`, never `auto`."""
+        return self._config.uplink
+
+    @property
+    def uplink_obstacles(self) -> tuple[Problem, ...]:
+        """What makes `auto` mean `none` here."""
+        return self._choice.obstacles
 
     @property
     def netd_pid(self) -> int:
@@ -199,12 +215,38 @@ class Host:
         self._tree.remove()
         os.close(self._lock_fd)
 
+    def _open_network(self) -> NetworkPool:
+        """Where the uplink may be missing, one that does not come up costs no more than itself."""
+        try:
+            return NetworkPool(self._config, self._lock_fd, self._network_changed)
+        except UplinkDownError as error:
+            if not self._choice.may_do_without:
+                raise
+            remedy = "see what it says; RUNNER_UPLINK=none ends the attempts, =veth does without it"
+            self._choice = self._choice.without_uplink(Problem(str(error), remedy))
+            self._config = self._choice.config
+            logger.warning("uplink_given_up", extra={"finding": str(error), "remedy": remedy})
+            return NetworkPool(self._config, self._lock_fd, self._network_changed)
+
+    def _lack(self) -> str:
+        """Why there is no uplink, and what its operator can do about it."""
+        obstacles = self._choice.obstacles
+        if not obstacles:
+            return (
+                "this runner was configured without; its operator can set RUNNER_UPLINK=user"
+                " (HostConfig.uplink), or this strategy mode = 'none'"
+            )
+        found = "; ".join(f"{one.what}: {one.remedy}" for one in obstacles)
+        return (
+            f"this runner's host gives it no uplink ({found}); its operator can mend that and"
+            " restart the runner (HostConfig.uplink)"
+        )
+
     def _rules_of(self, program: Program) -> Rules:
         rules = program.network.rules(self._config.allowed_networks)
         if rules.mode != "none" and self._config.uplink == "none":
             raise NoUplinkError(
-                f"network mode {rules.mode!r} needs an uplink, and this runner has none; configure"
-                " one (HostConfig.uplink = 'user' or 'veth')"
+                f"network mode {rules.mode!r} needs the internet, and {self._lack()}"
             )
         return rules
 

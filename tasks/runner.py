@@ -30,7 +30,7 @@ from tasks.logs.shipper import LogShipper, RunLog
 from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
 from tasks.supervision import Supervision, Watch
 from tasks.usage import UsageSampler, tell_refusals
-from tasks.words import farewell, greeting
+from tasks.words import evidence, farewell, greeting
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +146,8 @@ class Runner:
             parts.sampler.remove(claim.run_id)
         ending = _ending(sandbox, supervision, time.monotonic() - started_at)
         tell_refusals(sandbox, run_log)
+        for line in evidence(claim, ending):
+            run_log.write(Channel.SYSTEM, line)
         return ending
 
     def _watch(
@@ -205,6 +207,7 @@ def _ending(sandbox: Sandbox, supervision: Supervision, lived_s: float) -> Endin
         cause=Cause.FENCE if outcome.overdue else supervision.cause,
         exit_code=outcome.exit_code,
         was_oom=outcome.oom,
+        full=outcome.full,
         lived_s=lived_s,
         last_error_line=supervision.last_error_line,
         usage=vars(outcome.usage),

@@ -57,6 +57,18 @@ DEEP = "[" * 100_000
         ({"manifest": {"a": ["b", {"c": "\0"}]}}, "manifest", "NUL"),
         ({"manifest": []}, "manifest", "Not a valid mapping"),
         ({"risk": {"\0": 1}}, "risk", "NUL"),
+        ({"network": {"mode": "open"}}, "network.mode", "Must be one of: internet, none, allow"),
+        ({"network": {"allow": ["a.com"]}}, "network.allow", "needs mode = 'allow'"),
+        (
+            {"network": {"mode": "allow", "allow": ["a.com", "https://b.com/x"]}},
+            "network.allow.1",
+            "leave scheme and path away; an entry is a host name, *.name, an IPv4 address",
+        ),
+        (
+            {"network": {"mode": "allow", "allow": ["169.254.169.254"]}},
+            "network.allow.0",
+            "link-local, where clouds keep their metadata services",
+        ),
         (
             {"placement": {"latency_target": ["coinbose"]}},
             "placement.latency_target",
