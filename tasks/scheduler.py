@@ -16,6 +16,7 @@ from app.database import Database
 from app.observability import configure_logging
 from app.redis_client import connect
 from app.settings import Role, Settings, SettingsError, load
+from tasks.leases import LeaseWatch
 from tasks.sweep import Sweep
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ def _sweep_until_told(settings: Settings) -> None:
     database = Database(settings.database_url)
     announcer = Announcer(settings)
     redis = connect(settings.redis_url, read_timeout_s=1.0)
-    sweep = Sweep(database, announcer, redis, settings.requeue_after_s)
+    leases = LeaseWatch.of(settings.lease_s)
+    sweep = Sweep(database, announcer, redis, settings.requeue_after_s, leases)
     pause_s = 0.0
     while signal.sigtimedwait(_ENDS, pause_s) is None:
         try:

@@ -19,6 +19,7 @@ from app.strategies.service import REPEAT_WINDOW_S
 from app.strategies.states import DesiredState, Reason, Status
 from app.strategies.termination import bury
 from tasks.claims import lose_runner, restart_due
+from tasks.leases import LeaseWatch, Renewal
 from tasks.placing import place_anew
 from tasks.schedules import run_due
 from tasks.waiting_room import call_for_all
@@ -37,6 +38,7 @@ class Sweep:
     announcer: Announcer
     redis: Redis
     requeue_after_s: float
+    leases: LeaseWatch
 
     def run_once(self) -> int:
         """Put right what is due or lost; the number of strategies that were touched.
@@ -69,9 +71,13 @@ class Sweep:
 
     def _lost(self) -> list[tuple[str, str]]:
         """Queue running ones whose lease ran out; id and queue of each."""
-        lost = (Strategy.status == Status.RUNNING) & (Strategy.lease_expires_at < database_now())
+        with self.database.reading() as session:
+            expired = {renewal.strategy_id: renewal for renewal in self.leases.expired(session)}
+        if not expired:
+            return []
+        lost = (Strategy.status == Status.RUNNING) & Strategy.strategy_id.in_(expired)
         with self.database.transaction() as session:
-            rows = _locked(session, lost)
+            rows = [row for row in _locked(session, lost) if _is_still(expired, row)]
             found = [row for row in rows if lose_runner(session, row, _ACTOR)]
         for row in rows:
             log.warning("lease_expired", extra={"strategy_id": row.strategy_id})
@@ -150,6 +156,12 @@ class Sweep:
                 .execution_options(synchronize_session=False)
             )
         return 0
+
+
+def _is_still(expired: dict[str, Renewal], row: Strategy) -> bool:
+    """Whether nobody renewed the lease between the look and the lock."""
+    seen = expired[row.strategy_id]
+    return (row.epoch, row.lease_expires_at) == (seen.epoch, seen.expires_at)
 
 
 def _locked(session: Session, condition: ColumnElement[bool]) -> Sequence[Strategy]:

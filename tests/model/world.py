@@ -26,6 +26,7 @@ from tasks.claims import Claim, Claims, Verdict
 from tasks.control import Registry, RunControl
 from tasks.ending import Cause, Ending
 from tasks.heartbeat import Heartbeat, HeartbeatConfig, fence_after_s, guard_after_s
+from tasks.leases import LeaseWatch
 from tasks.sweep import Sweep
 
 LEASE_S = 15.0
@@ -181,7 +182,9 @@ class World:
         self.epochs: dict[str, int] = {}
         self._numbers = itertools.count(1)
         services = web.services
-        self.sweep = Sweep(services.database, services.announcer, redis, 10.0)
+        self.leases = LeaseWatch.of(LEASE_S)
+        self.leases.clock = lambda: time.now_s
+        self.sweep = Sweep(services.database, services.announcer, redis, 10.0, self.leases)
         self.runners = [self._runner(host) for host in range(3)]
 
     def _runner(self, host: int) -> ModelRunner:
@@ -236,6 +239,9 @@ class World:
 
     def pass_time(self, seconds: float) -> None:
         """Runners that are awake look after their runs at every fence on the way."""
+        # The scheduler looks every second: it has seen the leases as they are when time passes.
+        with self.web.services.database.reading() as session:
+            self.leases.expired(session)
         until = self.time.now_s + seconds
         while self.time.now_s < until:
             ahead = [

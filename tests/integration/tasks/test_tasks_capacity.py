@@ -16,6 +16,7 @@ from app.database import Database
 from app.runners.capacity import Size
 from tasks.claims import Claims
 from tasks.ending import Cause
+from tasks.leases import LeaseWatch
 from tasks.room import Room
 from tasks.sweep import Sweep
 
@@ -25,7 +26,7 @@ REQUEUE_AFTER_S = 10.0
 
 @pytest.fixture
 def sweep(web_process: Web, database: Database, redis: Redis) -> Sweep:
-    return Sweep(database, web_process.services.announcer, redis, REQUEUE_AFTER_S)
+    return Sweep(database, web_process.services.announcer, redis, REQUEUE_AFTER_S, LeaseWatch(0))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from support.runner import Station, station
 from support.waiting import wait_until
 from support.worker import Worker
 
+from tasks.leases import LeaseWatch
 from tasks.sweep import Sweep
 
 LEASE_S = 3
@@ -73,7 +74,8 @@ def test_its_program_is_dead_before_the_lease_is(
         strategy_id = place.start(STUBBORN)
         place.wait_for_line(strategy_id, "ready 1")
         run_id = place.rows.runs(strategy_id)[0].run_id
-        sweep = Sweep(place.rows.database, place.web.services.announcer, redis, 10)
+        leases = LeaseWatch.of(LEASE_S)
+        sweep = Sweep(place.rows.database, place.web.services.announcer, redis, 10, leases)
         os.kill(frozen.process.pid, signal.SIGSTOP)
         try:
             # What it had committed before it stood still is all that counts from here on.

@@ -15,6 +15,7 @@ from app.broker import Announcer
 from app.database import Database
 from tasks.claims import Claims
 from tasks.ending import Cause
+from tasks.leases import LeaseWatch
 from tasks.sweep import Sweep
 
 ARTIFACT = base64_of(program("pass", **{"ops/cleanup.py": b"pass"}))
@@ -37,7 +38,7 @@ def lost(caller: Caller, claims: Claims, rows: Rows, sweep: Sweep) -> str:
 @pytest.fixture
 def sweep(database: Database, redis: Redis, redis_url: str) -> Any:
     announcer = Announcer(settings(REDIS_URL=redis_url))
-    yield Sweep(database, announcer, redis, 5.0)
+    yield Sweep(database, announcer, redis, 5.0, LeaseWatch(0))
     announcer.close()
 
 

@@ -19,6 +19,7 @@ from app.strategies.models import Strategy
 from app.strategies.states import Event, Reason
 from tasks.claims import Claims, lose_runner, restart_due
 from tasks.ending import Cause, consequence
+from tasks.leases import LeaseWatch
 from tasks.sweep import Sweep
 
 RUNNER = "runner:runner-1"
@@ -27,7 +28,7 @@ OWNER = "key:1"
 
 @pytest.fixture
 def sweep(web_process: Web, database: Database, redis: Redis) -> Sweep:
-    return Sweep(database, web_process.services.announcer, redis, 10.0)
+    return Sweep(database, web_process.services.announcer, redis, 10.0, LeaseWatch(0))
 
 
 @pytest.fixture

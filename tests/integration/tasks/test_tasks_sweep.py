@@ -18,6 +18,7 @@ from app.logs.stream import encode, logs_key
 from app.models import Artifact, Runner, Strategy
 from tasks.claims import Claims
 from tasks.ending import Cause
+from tasks.leases import LeaseWatch
 from tasks.sweep import Sweep
 
 REQUEUE_AFTER_S = 10.0
@@ -25,7 +26,7 @@ REQUEUE_AFTER_S = 10.0
 
 @pytest.fixture
 def sweep(web_process: Web, database: Database, redis: Redis) -> Sweep:
-    return Sweep(database, web_process.services.announcer, redis, REQUEUE_AFTER_S)
+    return Sweep(database, web_process.services.announcer, redis, REQUEUE_AFTER_S, LeaseWatch(0))
 
 
 def at_once(*acts: Callable[[], object]) -> list[object]:
@@ -246,7 +247,7 @@ class TestWithoutRedis:
         redis = connect(server.url, read_timeout_s=1.0)
         announcer = Announcer(settings(REDIS_URL=server.url))
         with closing(announcer):
-            yield Sweep(database, announcer, redis, REQUEUE_AFTER_S)
+            yield Sweep(database, announcer, redis, REQUEUE_AFTER_S, LeaseWatch(0))
         redis.connection_pool.disconnect()
 
     def test_rows_are_put_right_and_announced_later(
