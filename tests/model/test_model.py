@@ -221,7 +221,6 @@ def an_early_sweep(world: World, strategy_id: str) -> None:
 def a_clock_that_jumps_forward(world: World, strategy_id: str) -> None:
     """By the database every lease is over; the runner lives, and nobody may take its place."""
     first, second, _ = world.runners
-    world.pass_time(1.0)
     world.time.database_off_s += 3600
     world.sweep.run_once()
     world.deliver(second)
