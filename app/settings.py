@@ -6,24 +6,18 @@ name of the variable and what to do. `python -m app.settings` prints `.env.examp
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
 from app import settings_parsers as parse
+from app.log_settings import LogSettings
 from app.settings_parsers import InvalidValueError
+from app.settings_variable import Role, Variable
+from app.settings_variable import variable as _variable
 
-
-class Role(StrEnum):
-    """What a process is for: it decides which variables have to be set."""
-
-    WEB = "web"
-    RUNNER = "runner"
-    SCHEDULER = "scheduler"
-    FLOWER = "flower"
-    ADMIN = "admin"
+__all__ = ["Role", "Settings", "SettingsError", "Variable", "load", "variables"]
 
 
 class SettingsError(Exception):
@@ -40,38 +34,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Variable:
-    """One environment variable.
-
-    Attributes:
-        default: as it would stand in the environment; None when it has to be set.
-        unit: of the value, for the reader of `.env.example`.
-        required_for: the roles that cannot start without it.
-    """
-
-    name: str
-    help: str
-    unit: str
-    default: str | None
-    parser: Callable[[str], Any]
-    required_for: frozenset[Role] = frozenset()
-
-
-def _variable(  # noqa: PLR0913 - one argument for each column of .env.example
-    name: str,
-    help: str,
-    *,
-    parser: Callable[[str], Any],
-    unit: str = "text",
-    default: str | None = "",
-    required_for: tuple[Role, ...] = (),
-) -> Any:
-    spec = Variable(name, help, unit, default, parser, frozenset(required_for))
-    return dataclasses.field(metadata={"variable": spec})
-
-
-@dataclass(frozen=True)
-class Settings:
+class Settings(LogSettings):
     """The parsed environment of one process; times in seconds, sizes in bytes."""
 
     database_url: str = _variable(
@@ -260,20 +223,6 @@ class Settings:
         parser=parse.number(0, 300),
         unit="seconds",
         default="10",
-    )
-    log_max_lines: int = _variable(
-        "LOG_MAX_LINES",
-        "Log lines kept of each run, about; older ones are trimmed, and readers are told.",
-        parser=parse.integer(100, 100_000_000),
-        unit="lines",
-        default="100000",
-    )
-    log_runs_kept: int = _variable(
-        "LOG_RUNS_KEPT",
-        "Runs of a strategy whose row and log are kept.",
-        parser=parse.integer(1, 10_000),
-        unit="runs",
-        default="20",
     )
     log_level: str = _variable(
         "LOG_LEVEL",

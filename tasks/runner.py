@@ -18,8 +18,12 @@ from tasks.claims import Claim, Claims, Verdict
 from tasks.control import Registry, RunControl
 from tasks.ending import Cause, Ending
 from tasks.heartbeat import Heartbeat, fence_after_s
+from tasks.logs.capture import Capture
+from tasks.logs.limits import Rate
+from tasks.logs.reader import LogReader
 from tasks.logs.redaction import Redactor
-from tasks.logs.shipper import LogShipper, RunLog
+from tasks.logs.run_log import RunLog
+from tasks.logs.shipper import LogShipper
 from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
 from tasks.supervision import Supervision, Watch
 from tasks.usage import UsageSampler, tell_refusals
@@ -42,6 +46,7 @@ class Parts:
     registry: Registry
     heartbeat: Heartbeat
     shipper: LogShipper
+    reader: LogReader
     sampler: UsageSampler
     announcer: Announcer
     host: Host
@@ -147,7 +152,8 @@ class Runner:
             grace_s=settings.stop_grace_s,
             eviction_grace_s=min(settings.stop_grace_s, _EVICTION_GRACE_S),
             run_log=run_log,
-            redactor=Redactor(secrets),
+            capture=Capture(run_log, Redactor(secrets), log_rate(settings)),
+            reader=self._parts.reader,
         )
 
     def _report(self, claim: Claim, ending: Ending, run_log: RunLog) -> None:
@@ -159,7 +165,7 @@ class Runner:
             return
         log.info("ended", extra={**_names(claim), "reason": verdict.reason})
         if verdict.is_deleted:
-            run_log.discard()
+            self._parts.shipper.discard(run_log)
             self._parts.bury(claim.strategy_id)
             return
         run_log.close(farewell(ending, verdict))
@@ -196,6 +202,11 @@ def _ending(sandbox: Sandbox, supervision: Supervision, lived_s: float) -> Endin
         usage=vars(outcome.usage),
         isolation=dict(sandbox.isolation),
     )
+
+
+def log_rate(settings: Settings) -> Rate:
+    """What these settings let each strategy log."""
+    return Rate(settings.log_lines_per_s, settings.log_bytes_per_s, settings.log_burst_s)
 
 
 def _names(claim: Claim) -> dict[str, object]:

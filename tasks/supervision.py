@@ -1,10 +1,9 @@
-"""Watching one run: its output, its deadlines, and what others want of it.
+"""Watching one run: its deadlines, and what others want of it; its output has a reader of its own.
 
 Runs in the thread that spawned the sandbox, which must be the one that waits for it: the sandbox
 dies with the thread that started it.
 """
 
-import os
 import selectors
 import time
 from dataclasses import dataclass, field
@@ -13,13 +12,13 @@ from app.logs.stream import Channel
 from sandbox import Sandbox
 from tasks.control import RunControl
 from tasks.ending import Cause
-from tasks.logs.framing import LineFramer
-from tasks.logs.redaction import Redactor
-from tasks.logs.shipper import RunLog
+from tasks.logs.capture import Capture
+from tasks.logs.reader import LogReader
+from tasks.logs.run_log import RunLog
 
-_READ_BYTES = 64 * 1024
 _DRAIN_S = 2.0
 _FOREVER = float("inf")
+_LONGEST_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ class Watch:
     grace_s: float
     eviction_grace_s: float
     run_log: RunLog
-    redactor: Redactor
+    capture: Capture
+    reader: LogReader
 
 
 @dataclass
@@ -51,44 +51,43 @@ class Supervision:
     sandbox: Sandbox
     context: Watch
     cause: Cause = Cause.PROGRAM
-    last_error_line: str = ""
     _selector: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
-    _framers: dict[Channel, LineFramer] = field(default_factory=dict)
     _start_ends_at: float = _FOREVER
     _timeout_at: float = _FOREVER
     _kill_at: float = _FOREVER
     _is_exited: bool = False
 
     def watch(self) -> None:
-        """Read and obey until the process is gone and its pipes are empty."""
+        """Obey until the process is gone and its pipes are empty."""
         now = time.monotonic()
         self._start_ends_at = now + self.context.start_s
         if self.context.timeout_s > 0:
             self._timeout_at = now + self.context.timeout_s
+        context = self.context
+        reading = context.reader.watch(
+            context.capture, self.sandbox.stdout_fd, self.sandbox.stderr_fd
+        )
         self._register()
         try:
             while not self._is_exited:
                 self._turn()
-            self._drain()
         finally:
             self._selector.close()
+            context.reader.finish(reading, _DRAIN_S)
+
+    @property
+    def last_error_line(self) -> str:
+        """The last line on stderr, which ends a traceback; complete once `watch` is over."""
+        return self.context.capture.last_error_line
 
     def _register(self) -> None:
-        for channel, fd in (
-            (Channel.STDOUT, self.sandbox.stdout_fd),
-            (Channel.STDERR, self.sandbox.stderr_fd),
-        ):
-            self._framers[channel] = LineFramer()
-            self._selector.register(fd, selectors.EVENT_READ, channel)
         self._selector.register(self.sandbox.exit_fd, selectors.EVENT_READ, "exit")
         self._selector.register(self.context.control.fd, selectors.EVENT_READ, "control")
         self._selector.register(self.context.shutdown_fd, selectors.EVENT_READ, "shutdown")
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(max(0.0, self._next_deadline() - time.monotonic())):
-            if isinstance(key.data, Channel):
-                self._read(key.fd, key.data)
-            elif key.data == "exit":
+            if key.data == "exit":
                 self._is_exited = True
             elif key.data == "shutdown":
                 self._selector.unregister(key.fd)
@@ -100,7 +99,8 @@ class Supervision:
     def _next_deadline(self) -> float:
         # A fence may only move away from us, so a look at the old one is at worst too early.
         own = min(self._start_ends_at, self._timeout_at, self._kill_at)
-        return min(self.context.control.fence_at, own)
+        # After a fence there is none left, and for ever is more than a selector can wait.
+        return min(self.context.control.fence_at, own, time.monotonic() + _LONGEST_WAIT_S)
 
     def _obey(self) -> None:
         control = self.context.control
@@ -146,31 +146,3 @@ class Supervision:
         self.context.control.fence_at = _FOREVER
         self.context.run_log.write(Channel.SYSTEM, "the lease could not be renewed: SIGKILL")
         self.sandbox.kill()
-
-    def _drain(self) -> None:
-        """What is still in the pipes; every process that could write to them is dead."""
-        for fd in (self.sandbox.exit_fd, self.context.control.fd):
-            self._selector.unregister(fd)
-        if self.context.shutdown_fd in self._selector.get_map():
-            self._selector.unregister(self.context.shutdown_fd)
-        until = time.monotonic() + _DRAIN_S
-        while self._selector.get_map() and time.monotonic() < until:
-            for key, _ in self._selector.select(until - time.monotonic()):
-                self._read(key.fd, key.data)
-
-    def _read(self, fd: int, channel: Channel) -> None:
-        try:
-            data = os.read(fd, _READ_BYTES)
-        except BlockingIOError:
-            return
-        framer = self._framers[channel]
-        for line in framer.feed(data) if data else framer.close():
-            self._write(channel, line)
-        if not data:
-            self._selector.unregister(fd)
-
-    def _write(self, channel: Channel, line: str) -> None:
-        masked = self.context.redactor(line)
-        if channel == Channel.STDERR and masked.strip():
-            self.last_error_line = masked.strip()[:500]
-        self.context.run_log.write(channel, masked)

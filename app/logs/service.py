@@ -48,7 +48,7 @@ def read(services: Services, caller: Principal, strategy_id: str, query: Query) 
     if run is None:
         return Page(None, [], None)
     if query.after is None:
-        lines = stream.read_last(services.redis, run.run_id, query.limit)
+        lines = _read_last(services, run.run_id, query.limit)
         marked = with_gap_markers(lines, None if len(lines) == query.limit else 0)
         return Page(run.run_id, [record(run, line) for line in marked], None)
     number = query.after.number
@@ -98,3 +98,12 @@ def _run(session: Session, strategy_id: str, latest: str | None, query: Query) -
     if query.after is not None:
         return repository.run_of_epoch(session, strategy_id, query.after.epoch)
     return repository.find_run(session, strategy_id, latest) if latest else None
+
+
+def _read_last(services: Services, run_id: str, limit: int) -> list[Line]:
+    found: list[Line] = []
+    for batch in stream.backward(services.redis, run_id):
+        found[:0] = batch.lines
+        if len(found) >= limit:
+            break
+    return found[-limit:]

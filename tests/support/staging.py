@@ -21,7 +21,8 @@ from support.owners import Rows, claimed, claims_of, ended, shipping, write
 from support.waiting import wait_until
 from tasks.claims import Claim, Claims
 from tasks.ending import Ending
-from tasks.logs.shipper import LogShipper, RunLog
+from tasks.logs.run_log import RunLog
+from tasks.logs.shipper import LogShipper
 
 
 class Stage:

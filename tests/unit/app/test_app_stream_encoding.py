@@ -6,24 +6,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.logs.service import with_gap_markers
-from app.logs.stream import Batch, Channel, Line, decode, encode, entry_id
+from app.logs.stream import Batch, Block, Channel, Line, block_of, decode, encode, entry_id
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)))
-LINES = st.lists(st.tuples(st.integers(0, 2**53), st.sampled_from(list(Channel)), TEXT), min_size=1)
+BLOCKS = st.lists(
+    st.builds(
+        lambda ts_ms, channel, lines: Block(
+            ts_ms, channel, len(lines), b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
+        ),
+        st.integers(10**12, 2**43),
+        st.sampled_from([str(channel) for channel in Channel]),
+        st.lists(st.binary(max_size=30), min_size=1, max_size=5),
+    ),
+    min_size=1,
+    max_size=5,
+)
 
 
-@given(st.integers(1, 10**12), LINES, st.booleans())
-def test_an_entry_holds_what_was_put_into_it(
-    first: int, packed: list[tuple[int, Channel, str]], is_end: bool
-) -> None:
-    lines = tuple(Line(first + place, *one) for place, one in enumerate(packed))
-    entry = encode(lines, is_end=is_end)
-    assert decode(entry_id(lines[-1].number).encode(), entry) == Batch(lines, is_end)
+@given(st.integers(1, 10**12), BLOCKS, st.booleans())
+def test_an_entry_holds_what_was_put_into_it(first: int, blocks: list[Block], is_end: bool) -> None:
+    batch = Batch(first, tuple(blocks), is_end)
+    entry = encode(blocks, is_end=is_end)
+    assert decode(entry_id(batch.last).encode(), entry) == batch
+    assert [line.number for line in batch.lines] == list(range(first, batch.last + 1))
 
 
 def test_what_is_no_text_is_replaced() -> None:
-    entry = encode([Line(1, 0, Channel.SYSTEM, "a\ud800b")])
-    assert decode(b"1-0", entry).lines[0].text == "a?b"
+    blocks = [
+        block_of(10**12, Channel.SYSTEM, "a\ud800b\nc"),
+        Block(10**12, "stdout", 1, b"\xff\0\n"),
+    ]
+    lines = decode(b"2-0", encode(blocks)).lines
+    assert [line.text for line in lines] == ["a?b c", "\ufffd\0"]
 
 
 def line(number: int) -> Line:
