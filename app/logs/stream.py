@@ -182,12 +182,6 @@ def backward(redis: Redis, run_id: str) -> Iterator[Batch]:
         count = _next_count(count, entries)
 
 
-def last_number(redis: Redis, run_id: str) -> int:
-    """Number of the newest stored line of a run; 0 when there is none."""
-    entries = _entries(redis.xrevrange(logs_key(run_id), count=1))
-    return int(entries[0][0].partition(b"-")[0]) if entries else 0
-
-
 def read_after(redis: Redis, run_id: str, number: int, limit: int) -> list[Line]:
     """Up to `limit` lines behind line `number`, oldest first."""
     found: list[Line] = []

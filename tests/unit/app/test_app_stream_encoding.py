@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.logs.service import with_gap_markers
+from app.logs.chunks import pack, unpack
+from app.logs.records import record_json, with_gap
 from app.logs.stream import Batch, Block, Channel, Line, block_of, decode, encode, entry_id
 
 BLOCKS = st.lists(
@@ -39,8 +42,9 @@ def test_what_is_no_text_is_replaced() -> None:
     assert [line.text for line in lines] == ["a?b c", "\ufffd\0"]
 
 
-def line(number: int) -> Line:
-    return Line(number, 1_700_000_000_000 + number, Channel.STDOUT, f"line {number}")
+def batch(*numbers: int) -> Batch:
+    blocks = [block_of(10**12 + number, Channel.STDOUT, f"line {number}") for number in numbers]
+    return Batch(numbers[0], tuple(blocks))
 
 
 def texts(lines: list[Line]) -> list[tuple[int, str, str]]:
@@ -48,26 +52,32 @@ def texts(lines: list[Line]) -> list[tuple[int, str, str]]:
 
 
 def test_a_gap_is_marked_where_it_is() -> None:
-    assert texts(with_gap_markers([line(3), line(4), line(8)], 0)) == [
+    assert texts(with_gap(batch(3, 4), 0)) == [
         (2, "system", "2 lines of this run are not kept any more"),
         (3, "stdout", "line 3"),
         (4, "stdout", "line 4"),
-        (7, "system", "3 lines of this run are not kept any more"),
-        (8, "stdout", "line 8"),
     ]
 
 
 def test_no_gap_no_marker() -> None:
-    lines = [line(5), line(6)]
-    assert with_gap_markers(lines, 4) == lines
-    assert with_gap_markers(lines, None) == lines
-    assert with_gap_markers([], 4) == []
+    assert texts(with_gap(batch(5, 6), 4)) == [(5, "stdout", "line 5"), (6, "stdout", "line 6")]
+    assert texts(with_gap(batch(5, 6), 5)) == [(6, "stdout", "line 6")]
+    assert with_gap(batch(5, 6), 6) == []
 
 
-@given(st.sets(st.integers(1, 200)), st.integers(0, 50))
-def test_markers_account_for_every_number(numbers: set[int], after: int) -> None:
-    kept = sorted(number for number in numbers if number > after)
-    marked = with_gap_markers([line(number) for number in kept], after)
-    assert [one.number for one in marked] == sorted({one.number for one in marked})
-    missing = sum(int(one.text.split()[0]) for one in marked if one.channel == Channel.SYSTEM)
-    assert missing + len(kept) == (kept[-1] - after if kept else 0)
+@given(BLOCKS)
+def test_a_chunk_of_the_archive_holds_what_was_packed(blocks: list[Block]) -> None:
+    whole = Batch(7, tuple(blocks), True)
+    assert unpack(pack([whole]), whole.last, is_end=True) == whole
+
+
+@given(st.integers(1, 9), st.integers(0, 2**50), st.sampled_from(list(Channel)), st.text())
+def test_a_record_is_json(epoch: int, number: int, channel: Channel, text: str) -> None:
+    record = json.loads(record_json(epoch, "run", Line(number, 5, channel, text)))
+    assert record == {
+        "id": f"{epoch}-{number}",
+        "run_id": "run",
+        "ts_ms": 5,
+        "stream": str(channel),
+        "line": text,
+    }
