@@ -8,6 +8,10 @@ shift
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
+# Two at once would install into the same .venv: the second waits, and finds it done.
+exec 9<deploy/setup.sh
+flock 9
+
 package_of() {
     case $1 in
         bwrap) echo bubblewrap ;;

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from cli_api_server import (
@@ -28,7 +29,7 @@ from sequence_cli.output.log_lines import LogFormat, LogPrinter
 from sequence_cli.output.terminal_text import visible
 
 LOGS = f"/v1/strategies/{STRATEGY_ID}/logs"
-IMPATIENT = FollowPolicy(idle_s=0.5, first_pause_s=0.001, longest_pause_s=0.005, give_up_s=0.3)
+PROMPT = FollowPolicy(idle_s=30, first_pause_s=0.001, longest_pause_s=0.005, give_up_s=30)
 
 
 def record(number: int, line: str = "", stream: str = "stdout") -> dict:
@@ -175,10 +176,12 @@ def test_no_gap_and_no_repeat_wherever_it_is_cut(cut: int, chunked: bool, api: L
     assert items[-1] == FollowEnd("stopped", "completed", 0)
 
 
-def follower(api: LocalApi, notices: list[str] | None = None) -> LogFollower:
+def follower(
+    api: LocalApi, notices: list[str] | None = None, policy: FollowPolicy = PROMPT
+) -> LogFollower:
     client = ApiClient(Connection(api.url, KEY))
     notice = (notices if notices is not None else []).append
-    return LogFollower(client, STRATEGY_ID, notice, IMPATIENT)
+    return LogFollower(client, STRATEGY_ID, notice, policy)
 
 
 def test_lines_come_at_once(api: LocalApi) -> None:
@@ -191,7 +194,7 @@ def test_lines_come_at_once(api: LocalApi) -> None:
 def test_silence_counts_as_a_lost_connection(api: LocalApi) -> None:
     api.answer("GET", LOGS, Stream((event(1),), hold=True), Stream((end(),)))
     notices: list[str] = []
-    items = list(follower(api, notices))
+    items = list(follower(api, notices, replace(PROMPT, idle_s=0.5)))
     assert [type(item) for item in items] == [LogRecord, FollowEnd]
     assert len(notices) == 1
 
@@ -199,7 +202,7 @@ def test_silence_counts_as_a_lost_connection(api: LocalApi) -> None:
 def test_gives_up_when_the_api_stays_away(api: LocalApi) -> None:
     api.answer("GET", LOGS, Stream((event(1),)), Answer(drop=True))
     with pytest.raises(CliError, match="has been away for 0 s"):
-        list(follower(api))
+        list(follower(api, policy=replace(PROMPT, give_up_s=0.3)))
 
 
 @pytest.mark.parametrize(
