@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.logs.secret_forms import MIN_CHARS, forms_of
+from app.logs.masking import MIN_CHARS
+from tasks.logs.secret_forms import forms_of
 
 _PROBE_BYTES = 32
 _PLAIN = re.compile(rb"[0-9A-Za-z]+")
@@ -60,11 +61,6 @@ class Redactor:
     def _mask(self, line: bytes) -> bytes:
         assert self._pattern is not None  # noqa: S101 - for the type checker
         return self._pattern.sub(lambda match: self._names[match[0]], line)
-
-
-def unmasked(secrets: Mapping[str, str]) -> list[str]:
-    """The names of those whose values are too short to be masked."""
-    return sorted(name for name, value in secrets.items() if len(value.strip()) < MIN_CHARS)
 
 
 def _probes(forms: set[bytes]) -> set[bytes]:

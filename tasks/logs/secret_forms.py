@@ -5,8 +5,7 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
-MIN_CHARS = 6
-"""Shorter values are not masked: they would black out ordinary words."""
+from app.logs.masking import MIN_CHARS
 
 _MIME_CHARS = 76
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")

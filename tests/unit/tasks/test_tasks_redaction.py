@@ -9,11 +9,11 @@ import urllib.parse
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.logs.redaction import Redactor, unmasked
-from tasks.logs.secret_forms import MIN_CHARS
+from app.logs.masking import MIN_CHARS, unmasked, warnings
+from tasks.logs.redaction import Redactor
 
 VALUE = 'p/ss+w"rd é\\n?&=1'
 ENCODERS: dict[str, Callable[[str], str]] = {
@@ -56,6 +56,7 @@ def test_short_values_are_left_alone_and_named() -> None:
     secrets = {"FLAG": "true", "N": "1" * (MIN_CHARS - 1), "LONG": "1" * MIN_CHARS}
     assert Redactor(secrets)(b"true 11111 111111\n") == b"true 11111 [secret LONG]\n"
     assert unmasked(secrets) == ["FLAG", "N"]
+    assert "secret FLAG has fewer than 6 characters" in warnings(secrets)[0]
 
 
 def test_the_longest_match_wins() -> None:
@@ -86,6 +87,7 @@ def test_every_form_is_masked(name: str) -> None:
     assert "[secret TOKEN]" in text_of(redact, f"before {encoded} after")
 
 
+@settings(max_examples=50)
 @given(st.binary(max_size=20), st.text(min_size=MIN_CHARS, max_size=90), st.binary(max_size=20))
 def test_in_base64_wherever_it_begins(before: bytes, value: str, after: bytes) -> None:
     if len(value.strip()) < MIN_CHARS or "\n" in value or value.splitlines() != [value]:
@@ -100,6 +102,7 @@ def test_in_base64_wherever_it_begins(before: bytes, value: str, after: bytes) -
         )
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.from_regex(r"[A-Z]{1,8}", fullmatch=True), st.text(min_size=1)),
     st.text(),
