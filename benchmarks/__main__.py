@@ -2,19 +2,20 @@
 
 import sys
 
-from benchmarks import latency, memory, sandbox_overhead, unpacking
+from benchmarks import latency, logs, memory, sandbox_overhead, unpacking
 from benchmarks.embedded import running
 from benchmarks.report import Row, table
 
 
 def main() -> int:
     """Measure one thing after the other."""
-    rows: list[Row] = [*sandbox_overhead.rows(), *unpacking.rows()]
+    rows: list[Row] = [*sandbox_overhead.rows(), *unpacking.rows(), *logs.rows()]
     with running() as platform:
         rows.append(latency.start_to_first_line(platform))
         rows.append(latency.start_with_client(platform))
         rows.append(latency.crash_to_running_again(platform))
         rows.append(latency.write_to_follower(platform))
+        rows += logs.platform_rows(platform)
         rows.append(memory.per_strategy(platform))
     print(table(rows))
     return 0 if all(row.is_met for row in rows) else 1

@@ -126,7 +126,8 @@ def test_secrets_are_nowhere_but_in_secrets(server, project: Path, run) -> None:
         assert value.decode() not in result.out + result.err
 
 
-def test_a_secret_that_is_too_short_to_be_masked_is_named(server, project: Path, run) -> None:
+@pytest.mark.usefixtures("server")
+def test_a_secret_that_is_too_short_to_be_masked_is_named(project: Path, run) -> None:
     (project / "keys.json").write_text(json.dumps({"PIN": "1234"}))
     result = run("strategy", "deploy", project, "--secrets-file", project / "keys.json")
     assert "note: secret PIN has fewer than 6 characters: it is not masked" in result.err

@@ -326,7 +326,7 @@ def test_a_notice_of_the_server_leads_to_another_connection(named: LocalApi, run
 
 
 @pytest.mark.parametrize("option", [("--run", RUN_ID), ("--all-runs",)])
-def test_past_runs_are_not_followed(option: tuple[str, ...], named: LocalApi, run) -> None:
+def test_past_runs_are_not_followed(option: tuple[str, ...], run) -> None:
     result = run("strategy", "logs", "heartbeat", "--follow", *option)
     assert result.status == 2
     assert f"{option[0]} shows past runs" in result.err
