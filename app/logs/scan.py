@@ -7,12 +7,13 @@ from app.logs.cursor import Cursor
 from app.logs.filters import Filter
 from app.logs.records import gap_line
 from app.logs.source import LogSource
-from app.logs.stream import Batch, Line
+from app.logs.stream import Batch, Block, Line
 from app.strategies.models import Run
 
 _BUDGET_BYTES = 16 << 20
 _BUDGET_PARSED_BYTES = 4 << 20
 _ENTRY_BYTES = 256
+_NO_END = 1 << 62
 
 Found = tuple[Run, Line]
 
@@ -77,9 +78,7 @@ class Scan:
             if ceiling is not None and batch.first >= ceiling:
                 return False
             self._mark_gap(run, batch, number + 1, batch.first - 1)
-            for line in self._lines(batch):
-                if line.number <= number or (ceiling is not None and line.number >= ceiling):
-                    continue
+            for line in self._lines(batch.numbered(), number, ceiling):
                 if self._counted == self.span.limit:
                     self._stop_at_last()
                     return False
@@ -99,10 +98,8 @@ class Scan:
                 return self.span.after is None or self.span.after.epoch != run.epoch
             if lowest is not None:
                 self._mark_gap(run, batch, batch.last + 1, lowest - 1)
-            for line in reversed([*self._lines(batch)]):
-                below = ceiling if lowest is None else lowest
-                if line.number <= floor or (below is not None and line.number >= below):
-                    continue
+            below = ceiling if lowest is None else lowest
+            for line in self._lines_backward(batch, floor, below):
                 if self._counted == self.span.limit:
                     self._stop_at_last()
                     return False
@@ -124,9 +121,20 @@ class Scan:
         if last >= first and wanted.shows_gaps and wanted.since_ms <= ts_ms <= wanted.until_ms:
             self.found.append((run, gap_line(first, last, ts_ms)))
 
-    def _lines(self, batch: Batch) -> Iterator[Line]:
-        for first, block in batch.numbered():
-            yield from self.span.wanted.lines(first, block)
+    def _lines(
+        self, blocks: Iterable[tuple[int, Block]], above: int, below: int | None
+    ) -> Iterator[Line]:
+        """The wanted lines with numbers between these; blocks without one are not looked into."""
+        high = _NO_END if below is None else below
+        for first, block in blocks:
+            if first + block.count - 1 > above and first < high:
+                for line in self.span.wanted.lines(first, block):
+                    if above < line.number < high:
+                        yield line
+
+    def _lines_backward(self, batch: Batch, above: int, below: int | None) -> Iterator[Line]:
+        for numbered in reversed([*batch.numbered()]):
+            yield from reversed([*self._lines([numbered], above, below)])
 
     def _stop_at_last(self) -> None:
         run, last = self.found[-1]
