@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import latency, logs, memory, sandbox_overhead, unpacking
+from benchmarks import latency, log_crowd, logs, memory, sandbox_overhead, unpacking
 from benchmarks.embedded import running
 from benchmarks.report import Row, table
 
@@ -16,6 +16,7 @@ def main() -> int:
         rows.append(latency.crash_to_running_again(platform))
         rows.append(latency.write_to_follower(platform))
         rows += logs.platform_rows(platform)
+        rows += log_crowd.rows(platform)
         rows.append(memory.per_strategy(platform))
     print(table(rows))
     return 0 if all(row.is_met for row in rows) else 1

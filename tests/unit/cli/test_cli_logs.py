@@ -325,6 +325,7 @@ def test_a_notice_of_the_server_leads_to_another_connection(named: LocalApi, run
     assert result.out.splitlines() == ["line 1", "line 2"]
 
 
+@pytest.mark.usefixtures("named")
 @pytest.mark.parametrize("option", [("--run", RUN_ID), ("--all-runs",)])
 def test_past_runs_are_not_followed(option: tuple[str, ...], run) -> None:
     result = run("strategy", "logs", "heartbeat", "--follow", *option)
