@@ -67,8 +67,8 @@ class Supervision:
         reading = context.reader.watch(
             context.capture, self.sandbox.stdout_fd, self.sandbox.stderr_fd
         )
-        self._register()
         try:
+            self._register()
             while not self._is_exited:
                 self._turn()
         finally:

@@ -82,16 +82,17 @@ def _follow(strategy_id: str, query: dict[str, Any]) -> Response:
     strategies.get(services(), caller(), strategy_id)
     accepted = request.accept_mimetypes.best_match(list(FORMATS), EVENTS.mimetype)
     form = FORMATS[accepted]
-    _limit_sending()
     follower = Follower(services(), caller(), strategy_id, after, form, wanted)
     response = Response(stream_with_context(follower.events()), mimetype=form.mimetype)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
+    _limit_sending(response)
     return response
 
 
-def _limit_sending() -> None:
-    """A reader that takes nothing at all for a minute is gone; it would wait for ever."""
+def _limit_sending(response: Response) -> None:
+    """A reader that takes nothing at all for a minute is gone; it would be waited for for ever."""
     socket = request.environ.get("gunicorn.socket")
     if socket is not None:
         socket.settimeout(_SEND_WITHIN_S)
+        response.call_on_close(lambda: socket.settimeout(None))

@@ -24,6 +24,7 @@ class Capture:
         self.last_error_line = ""
         self.on_output: Callable[[], None] | None = None
         self._run_log = run_log
+        run_log.mask = redactor
         self._redactor = redactor
         self._gate = FloodGate(rate)
         self._framers = {

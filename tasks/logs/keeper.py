@@ -6,7 +6,7 @@ It has a thread of its own so that a large archive never delays a restart.
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -42,6 +42,7 @@ class LogSweep:
 
     archive: Archive
     retention: Retention
+    _broken: set[str] = field(default_factory=set)
     _enforce_at: float = 0.0
     _strays_at: float = 0.0
 
@@ -82,12 +83,19 @@ class LogSweep:
         return sum(self._archive_one(run) for run in self.archive.runs_to_archive())
 
     def _archive_one(self, run: Run) -> int:
+        if run.run_id in self._broken:
+            return 0
         try:
             return self.archive.archive(run)
         except (RedisError, SQLAlchemyError, OSError):
             # If its row still says that it runs, only the hint leads back to it.
             self.archive.source.redis.sadd(stream.DUE_KEY, run.run_id)
             raise
+        except Exception:
+            # One stream that cannot be read must not keep the others from the archive.
+            log.exception("log_not_archived", extra={"run_id": run.run_id})
+            self._broken.add(run.run_id)
+            return 0
 
     def _remove_strays(self) -> None:
         """Streams and objects whose rows are gone, as when Redis was away when a run was pruned."""

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.logs.stream import Batch, Block, Channel, block_of
 
@@ -18,12 +18,15 @@ _ENTRY_BYTES = 256 * 1024
 class RunLog:
     """One run's lines between its reader and the shipper; any thread may write.
 
-    `wake` is called whenever there is something to ship.
+    Attributes:
+        wake: called whenever there is something to ship.
+        mask: applied to what is said with `write`, which may quote the program.
     """
 
     strategy_id: str
     run_id: str
     wake: Callable[["RunLog"], None] = field(repr=False)
+    mask: Callable[[bytes], bytes] = field(default=bytes, repr=False)
     _pending: deque[Block] = field(default_factory=deque)
     _pending_bytes: int = 0
     _dropped: int = 0
@@ -34,7 +37,8 @@ class RunLog:
 
     def write(self, channel: Channel, text: str) -> None:
         """Add a line; the platform's own get through a full buffer."""
-        self.add(block_of(time.time_ns() // 1_000_000, channel, text))
+        block = block_of(time.time_ns() // 1_000_000, channel, text)
+        self.add(replace(block, data=self.mask(block.data)))
 
     def add(self, block: Block) -> None:
         """Add lines; when the buffer is full they are counted instead, and a marker will say so."""

@@ -237,6 +237,19 @@ def test_what_lost_its_row_is_removed(stage: Stage, url: str, redis: Redis) -> N
     assert len(objects(url)) == (1 if url else 0)
 
 
+def test_a_stream_that_cannot_be_read_leaves_the_others(
+    stage: Stage, url: str, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = over(stage, "one")
+    redis.delete(stream.logs_key(broken))
+    redis.xadd(stream.logs_key(broken), {"odd": "entry"}, id="1-0")
+    over(stage, "two")
+    sweep = sweep_of(stage, url)
+    assert sweep.run_once() == 2
+    assert "log_not_archived" in caplog.text
+    assert sweep.run_once() == 0
+
+
 def test_the_keeper_goes_on_when_redis_is_back(
     sqlite_url: str, own_redis: Callable[..., RedisServer], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -87,6 +87,7 @@ def test_what_ends_without_an_end_of_line_is_not_lost() -> None:
     capture.feed(Channel.STDERR, b"Traceback\nError: hunter2 is wrong\n\n ")
     capture.feed(Channel.STDOUT, b"half")
     capture.feed(Channel.STDOUT, b"")
+    run_log.write(Channel.SYSTEM, "refused: hunter2.example.com")
     assert capture.last_error_line == "Error: [secret TOKEN] is wrong"
     capture.feed(Channel.STDOUT, b"")
     capture.close()
@@ -95,6 +96,7 @@ def test_what_ends_without_an_end_of_line_is_not_lost() -> None:
         ("stderr", "Error: [secret TOKEN] is wrong"),
         ("stderr", ""),
         ("stdout", "half"),
+        ("system", "refused: [secret TOKEN].example.com"),
         ("stderr", " "),
     ]
     assert len(heard) == 2
