@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME_TOOLS := bwrap redis-server setpriv nsenter nft slirp4netns
 TEST_TOOLS := $(RUNTIME_TOOLS) ip /usr/lib/postgresql/15/bin/postgres
 
-.PHONY: help setup setup-test demo dev test test-v2 test-aarch64 runtime lint types bench lock \
+.PHONY: help setup setup-test demo dev test chaos test-v2 test-aarch64 runtime lint types bench lock \
 	env-example clean
 
 help: ## Show the targets
@@ -26,6 +26,10 @@ dev: setup ## The whole platform in the foreground
 
 test: setup-test lint types ## Lint, types, and every test
 	@deploy/isolated.sh --root $(BIN)/pytest
+
+chaos: setup-test ## Kill, stop and cut off every part at random: SECONDS=600 SEED=1 LEASE_SECS=15
+	@deploy/isolated.sh --root env CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) \
+		CHAOS_LEASE_SECS=$(or $(LEASE_SECS),15) $(BIN)/pytest -s tests/chaos
 
 lint: ## Style, by ruff
 	@$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from flask import Flask, request
 
 from app.api import envelope, request_id
 from app.api.context import EXTENSION, Services
+from app.artifacts.uploads import Uploads
 from app.broker import Announcer
 from app.clients.service import KeyHasher
 from app.database import Database
@@ -61,6 +62,7 @@ def _services(settings: Settings) -> Services:
         waker=Waker(redis),
         sealer=Sealer(settings.credential_public_key),
         hasher=KeyHasher(settings.api_key_hash_key),
+        uploads=Uploads(),
     )
 
 

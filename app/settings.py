@@ -178,9 +178,10 @@ class Settings(LogSettings):
     )
     runner_uplink: str = _variable(
         "RUNNER_UPLINK",
-        "How strategies reach the internet: none, user (slirp4netns) or veth (as root, faster).",
-        parser=parse.one_of("none", "user", "veth"),
-        default="none",
+        "How strategies reach the internet: user (slirp4netns), veth (root, faster), none, or auto:"
+        " user where this host allows it, else none. A runner that cannot have what is named ends.",
+        parser=parse.one_of("auto", "user", "veth", "none"),
+        default="auto",
     )
     sequence_api_url: str = _variable(
         "SEQUENCE_API_URL",

@@ -4,6 +4,7 @@ import base64
 import http.client
 import io
 import json
+import os
 import random
 import signal
 import socket
@@ -29,6 +30,7 @@ class Platform:
     key: str
     redis_url: str = field(repr=False)
     pids: dict[str, int]
+    folder: Path
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """One request on a connection of its own; the answer's JSON."""
@@ -91,17 +93,20 @@ class Platform:
 
 
 @contextmanager
-def running() -> Iterator[Platform]:
-    """Start `sequence dev` in a folder of its own; end it afterwards."""
+def running(**settings: str) -> Iterator[Platform]:
+    """Start `sequence dev` with these settings in a folder of its own; end it afterwards."""
     command = [str(Path(sys.executable).with_name("sequence")), "dev", "--json"]
     with tempfile.TemporaryDirectory(prefix="sequence-bench-") as folder:
         command += ["--port", str(free_port()), "--data-dir", folder]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        environ = {**os.environ, **settings}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
         try:
             assert process.stdout is not None
             facts = json.loads(process.stdout.readline())
             host = facts["api_url"].removeprefix("http://")
-            yield Platform(host, facts["test_api_key"], facts["redis_url"], facts["pids"])
+            yield Platform(
+                host, facts["test_api_key"], facts["redis_url"], facts["pids"], Path(folder)
+            )
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=30)

@@ -10,9 +10,11 @@ from sandbox.errors import (
     NoUplinkError,
     Problem,
     ProgramInvalidError,
+    RunOverdueError,
     SandboxError,
     SandboxStuckError,
     SandboxUnavailableError,
+    UplinkDownError,
 )
 from sandbox.host import Host
 from sandbox.network.events import NetworkEvent
@@ -38,10 +40,12 @@ __all__ = [
     "Program",
     "ProgramInvalidError",
     "Refusal",
+    "RunOverdueError",
     "Sandbox",
     "SandboxError",
     "SandboxStuckError",
     "SandboxUnavailableError",
+    "UplinkDownError",
     "Usage",
     "WorkspaceFile",
 ]

@@ -71,6 +71,23 @@ def argument_in(index: int, values: Iterable[int], then: int, otherwise: int) ->
     return [_argument(index), *tests, *verdict(otherwise)]
 
 
+def argument_is(index: int, value: int, decision: Sequence[Instruction]) -> list[Instruction]:
+    """Decide by `decision`, which ends in a verdict on every path, when the low half is `value`."""
+    return [_argument(index), (_EQUAL, 0, len(decision), value), *decision]
+
+
+def argument_null(index: int, then: int, otherwise: int) -> list[Instruction]:
+    """`then` for a null pointer: both halves count."""
+    code, _, _, at = _argument(index)
+    refused = verdict(otherwise)
+    halves = [
+        step
+        for place in (at, at + 4)
+        for step in ((code, 0, 0, place), (_EQUAL, 1, 0, 0), *refused)
+    ]
+    return [*halves, *verdict(then)]
+
+
 def argument_has(index: int, bits: int, then: int, otherwise: int) -> list[Instruction]:
     """`then` when any of `bits` is set."""
     return [_argument(index), (_ANY_BIT, 0, 1, bits), *verdict(then), *verdict(otherwise)]

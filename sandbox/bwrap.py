@@ -138,7 +138,10 @@ def _workspace(program: Program, payload: Payload) -> Iterator[str]:
 
 
 def _seal() -> Iterator[str]:
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/workspace")
+    # Of /proc too: there a program says whom the kernel should rather kill than itself.
+    for place in ("/dev", "/proc", "/"):
+        yield from ("--remount-ro", place)
+    yield from ("--chdir", "/workspace")
 
 
 def _seccomp(filter_program: bytes, payload: Payload) -> Iterator[str]:

@@ -11,7 +11,7 @@ from sandbox.network import ranges
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.IGNORECASE)
 API_ADDRESS = "198.18.0.1"
-UPLINKS = ("none", "user", "veth")
+UPLINKS = ("auto", "user", "veth", "none")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class HostConfig:
     `spawn` to the program's first instruction. `kill_timeout_s`: until a killed tree must be gone.
 
     `uplink`: how programs whose policy says so reach the internet. `user`: by slirp4netns, as any
-    user. `veth`: by the host's own routing, root only, faster. `none`: not at all.
+    user. `veth`: by the host's own routing, root only, faster. `none`: not at all. `auto`: `user`
+    where the host allows it, else `none` and a warning; the others are had or nothing starts.
     `extra_allowed`: ranges that are not public and that an allow list may name all the same.
     `extra_blocked`: closed whatever a policy says, for instance a public address that leads back
     to this host. Both are `a.b.c.d/n`. `resolvers`: DNS servers, none: those of /etc/resolv.conf.

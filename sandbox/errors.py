@@ -19,11 +19,19 @@ class NoFreeSlotError(SandboxError):
 
 
 class NoUplinkError(SandboxError):
-    """A policy that needs the internet, on a runner that was configured without an uplink."""
+    """A policy that needs the internet, on a runner that has no uplink."""
+
+
+class UplinkDownError(SandboxError):
+    """The uplink that was configured does not come up at the start; the message says why."""
 
 
 class SandboxStuckError(SandboxError):
     """Processes that do not die (uninterruptible sleep). Their slot stays quarantined."""
+
+
+class RunOverdueError(SandboxError):
+    """A run whose time was over before it could begin; nothing of it was started."""
 
 
 @dataclass(frozen=True)

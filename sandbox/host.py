@@ -8,23 +8,27 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
 from sandbox import cgroups, checks, seccomp, trial
 from sandbox.cgroups.warmth import Warmer
 from sandbox.config import HostConfig, check_name
+from sandbox.deadlines import Deadlines
 from sandbox.errors import (
     NoFreeSlotError,
     NoUplinkError,
     Problem,
     SandboxError,
     SandboxUnavailableError,
+    UplinkDownError,
 )
 from sandbox.launch import Equipment, Place, launch
+from sandbox.network import requirements
 from sandbox.network.events import NetworkEvent
 from sandbox.network.pool import NetworkPool, NetworkSlot
+from sandbox.network.requirements import Choice
 from sandbox.policy import Rules
 from sandbox.program import Program
 from sandbox.running import Sandbox
@@ -40,12 +44,14 @@ class Host:
 
     def __init__(
         self,
-        config: HostConfig,
+        choice: Choice,
         tree: cgroups.Tree,
         equipment: Equipment,
         on_network_event: Callable[[NetworkEvent], None] | None,
     ) -> None:
         """For `open` only."""
+        config = choice.config
+        self._choice = choice
         self._config = config
         self._on_network_event = on_network_event
         self._tree = tree
@@ -56,15 +62,18 @@ class Host:
         self._running: dict[str, Sandbox | None] = {}
         self._rules: dict[str, Rules] = {}
         self._lock_fd = _lock(tree, config.name)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, self._lock_fd)
             self.sweep()
             if left := cgroups.clear_elsewhere(tree, _LOCK_TIMEOUT_S, config.kill_timeout_s):
                 logger.warning("sandboxes_swept", extra={"runs": left})
-            self._network = NetworkPool(config, self._lock_fd, self._network_changed)
+            undo.callback(_remove_if_empty, tree)
+            self._deadlines = Deadlines(config.name)
+            undo.callback(self._deadlines.close)
+            self._network = self._open_network()
+            undo.callback(self._network.close)
             self._warmer = Warmer(tree.idle_file(), lambda: self._network.netd_pid)
-        except BaseException:
-            os.close(self._lock_fd)
-            raise
+            undo.pop_all()
 
     @classmethod
     def open(
@@ -91,7 +100,7 @@ class Host:
             start_timeout_s=config.start_timeout_s,
             kill_timeout_s=config.kill_timeout_s,
         )
-        host = cls(config, tree, equipment, on_network_event)
+        host = cls(requirements.choose(config), tree, equipment, on_network_event)
         try:
             host._try_one()
         except BaseException:
@@ -100,20 +109,41 @@ class Host:
         return host
 
     @property
+    def uplink(self) -> str:
+        """How programs reach the internet: `user`, `veth` or `none`, never `auto`."""
+        return self._config.uplink
+
+    @property
+    def uplink_obstacles(self) -> tuple[Problem, ...]:
+        """What makes `auto` mean `none` here."""
+        return self._choice.obstacles
+
+    @property
     def netd_pid(self) -> int:
         """The process id of the network helper."""
         return self._network.netd_pid
+
+    @property
+    def guard_pid(self) -> int:
+        """The process id of the guard, which outlives a runner that stands still."""
+        return self._deadlines.guard_pid
+
+    def extend(self, run_names: Iterable[str], until_s: float) -> None:
+        """Let these runs live until this monotonic time; those without a deadline keep none."""
+        self._deadlines.extend(run_names, until_s)
 
     def expect_spawn(self) -> None:
         """A hint that `spawn` will be called in the next quarter of a second: on an idle host it
         then takes 5 to 15 ms less. Returns at once, may be called for nothing."""
         self._warmer.expect()
 
-    def spawn(self, program: Program, run_name: str) -> Sandbox:
+    def spawn(self, program: Program, run_name: str, until_s: float | None = None) -> Sandbox:
         """Start `program` as `run_name` (unique among the running ones; names its control group).
+        `until_s`: the monotonic time at which it is killed unless `extend` has moved it, by a
+        process apart from this one: also when this one stands still.
 
-        Raises `ProgramInvalidError`, `NoFreeSlotError`, `NoUplinkError`, or another `SandboxError`:
-        a fault of ours.
+        Raises `ProgramInvalidError`, `NoFreeSlotError`, `NoUplinkError`, `RunOverdueError`, or
+        another `SandboxError`: a fault of ours.
         """
         self._warmer.expect()
         program.validate()
@@ -127,6 +157,8 @@ class Host:
             raise
         release = partial(self._release, run_name, index, network)
         try:
+            if until_s is not None:
+                self._deadlines.begin(run_name, until_s)
             group = self._tree.create(run_name, program.limits)
             place = Place(
                 group=group,
@@ -137,6 +169,8 @@ class Host:
                 network_ready=partial(self._network.wait_opened, network),
                 refusals=partial(self._network.refusals, network),
                 release=release,
+                in_time=partial(self._deadlines.check, run_name),
+                was_killed=partial(self._deadlines.was_killed, run_name),
             )
             sandbox = launch(run_name, program, self._equipment, place)
         except BaseException as error:
@@ -173,15 +207,42 @@ class Host:
                 logger.exception("sandbox_not_cleared", extra={"run": sandbox.run_name})
         self._warmer.close()
         self._network.close()
+        self._deadlines.close()
         self._tree.remove()
         os.close(self._lock_fd)
+
+    def _open_network(self) -> NetworkPool:
+        """Where the uplink may be missing, one that does not come up costs no more than itself."""
+        try:
+            return NetworkPool(self._config, self._lock_fd, self._network_changed)
+        except UplinkDownError as error:
+            if not self._choice.may_do_without:
+                raise
+            remedy = "see what it says; RUNNER_UPLINK=none ends the attempts, =veth does without it"
+            self._choice = self._choice.without_uplink(Problem(str(error), remedy))
+            self._config = self._choice.config
+            logger.warning("uplink_given_up", extra={"finding": str(error), "remedy": remedy})
+            return NetworkPool(self._config, self._lock_fd, self._network_changed)
+
+    def _lack(self) -> str:
+        """Why there is no uplink, and what its operator can do about it."""
+        obstacles = self._choice.obstacles
+        if not obstacles:
+            return (
+                "this runner was configured without; its operator can set RUNNER_UPLINK=user"
+                " (HostConfig.uplink), or this strategy mode = 'none'"
+            )
+        found = "; ".join(f"{one.what}: {one.remedy}" for one in obstacles)
+        return (
+            f"this runner's host gives it no uplink ({found}); its operator can mend that and"
+            " restart the runner (HostConfig.uplink)"
+        )
 
     def _rules_of(self, program: Program) -> Rules:
         rules = program.network.rules(self._config.allowed_networks)
         if rules.mode != "none" and self._config.uplink == "none":
             raise NoUplinkError(
-                f"network mode {rules.mode!r} needs an uplink, and this runner has none; configure"
-                " one (HostConfig.uplink = 'user' or 'veth')"
+                f"network mode {rules.mode!r} needs the internet, and {self._lack()}"
             )
         return rules
 
@@ -228,6 +289,7 @@ class Host:
             self._free.append(index)
 
     def _release(self, run_name: str, index: int, network: NetworkSlot) -> None:
+        self._deadlines.forget(run_name)
         self._network.release(network)
         self._unreserve(run_name, index)
 
@@ -235,6 +297,11 @@ class Host:
         """One run before the first that counts; from it comes the version of the interpreter."""
         version = trial.python_version(self.spawn, self._config.start_timeout_s)
         self._equipment = replace(self._equipment, python_version=version)
+
+
+def _remove_if_empty(tree: cgroups.Tree) -> None:
+    with contextlib.suppress(OSError):  # what it holds is the next start's to clear
+        tree.remove()
 
 
 def _lock(tree: cgroups.Tree, name: str) -> int:

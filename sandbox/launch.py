@@ -42,7 +42,8 @@ class Equipment:
 @dataclass(frozen=True)
 class Place:
     """What one run has for itself. `uid` None: it runs with the runner's own. `network`: what it
-    may reach, for the record; `network_ready` waits until that is in force."""
+    may reach, for the record; `network_ready` waits until that is in force. `in_time` raises when
+    the run may not begin any more; `was_killed`: whether it was not let live to its end."""
 
     group: cgroups.RunGroup
     network_fd: int
@@ -52,6 +53,8 @@ class Place:
     network_ready: Callable[[], None]
     refusals: Callable[[], list[Refusal]]
     release: Callable[[], None]
+    in_time: Callable[[], None]
+    was_killed: Callable[[], bool]
 
 
 @dataclass
@@ -122,6 +125,7 @@ def launch(run_name: str, program: Program, equipment: Equipment, place: Place) 
             kill_timeout_s=equipment.kill_timeout_s,
             refusals=place.refusals,
             release=place.release,
+            was_killed=place.was_killed,
         ),
     )
 
@@ -143,6 +147,8 @@ def _start(
         )
         inside = bwrap.command(payload.add(arguments), status, equipment.runtime, program.argv)
         place.network_ready()
+        # Last of all: from here on what the guard does to the group ends the chain.
+        place.in_time()
         try:
             # An empty environment: /proc/1/environ inside shows what the chain started with.
             return subprocess.Popen(

@@ -28,6 +28,7 @@ class Outcome:
     itself looks the same. `oom` needs both: death by SIGKILL and a counted kill by the kernel.
     `full` names the file systems (`/workspace`, `/tmp`, `/dev/shm`) that had no free block or inode
     left when the program was gone; a program that removed its files while it failed shows nothing.
+    `overdue`: the guard killed it, because its time had not been extended.
     """
 
     exit_code: int
@@ -35,6 +36,7 @@ class Outcome:
     oom: bool
     usage: Usage
     full: tuple[str, ...] = ()
+    overdue: bool = False
 
     @property
     def workspace_full(self) -> bool:
@@ -42,9 +44,11 @@ class Outcome:
         return "/workspace" in self.full
 
 
-def outcome_of(exit_code: int, usage: Usage, full: tuple[str, ...] = ()) -> Outcome:
+def outcome_of(
+    exit_code: int, usage: Usage, full: tuple[str, ...] = (), *, overdue: bool = False
+) -> Outcome:
     """Decide from the exit code (0..255, 128 + n for signal n) and the final counters."""
     number = exit_code - 128
     died_by = number if number in set(signal.Signals) else None
     oom = died_by == signal.SIGKILL and usage.oom_kills > 0
-    return Outcome(exit_code=exit_code, signal=died_by, oom=oom, usage=usage, full=full)
+    return Outcome(exit_code, died_by, oom, usage, full, overdue)

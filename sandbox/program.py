@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from sandbox.errors import ProgramInvalidError
 from sandbox.policy import NetworkPolicy
@@ -68,10 +67,14 @@ class Program:
 
     def all_directories(self) -> list[str]:
         """Every directory below `/workspace`, parents before children."""
-        wanted = set(self.directories)
-        for path in (*self.directories, *(file.path for file in self.files)):
-            wanted.update(str(parent) for parent in PurePosixPath(path).parents)
-        return sorted(wanted - {"."})
+        wanted: set[str] = set()
+        for path in (*self.directories, *(file.path.rpartition("/")[0] for file in self.files)):
+            # Up to the first that is known: a deep one is walked once, whatever lies in it.
+            at = path
+            while at and at not in wanted:
+                wanted.add(at)
+                at = at.rpartition("/")[0]
+        return sorted(wanted)
 
 
 def _limits(limits: Limits) -> Iterator[str]:

@@ -39,6 +39,7 @@ class Parts:
     kill_timeout_s: float
     refusals: Callable[[], list[Refusal]]
     release: Callable[[], None]
+    was_killed: Callable[[], bool]
 
 
 class Sandbox:
@@ -60,6 +61,7 @@ class Sandbox:
         self._final: Usage | None = None
         self._last_refusals: list[Refusal] = []
         self._full: tuple[str, ...] = ()
+        self._overdue = False
         self._outcome: Outcome | None = None
         self._lock = threading.RLock()
 
@@ -128,17 +130,19 @@ class Sandbox:
             self._parts.status.read()
             with contextlib.suppress(SandboxError):  # not worth the outcome
                 self._last_refusals = self._parts.refusals()
+            self._overdue = self._parts.was_killed()
             self._final = final
             self._close()
             self._parts.release()
-        return outcome_of(self._exit_code(self._final), self._final, self._full)
+        exit_code = self._exit_code(self._final)
+        return outcome_of(exit_code, self._final, self._full, overdue=self._overdue)
 
     def _exit_code(self, final: Usage) -> int:
         reported = self._parts.status.exit_code
         if reported is not None:
             return reported
         status = self._parts.process.returncode
-        if self._killed or final.oom_kills > 0:
+        if self._killed or self._overdue or final.oom_kills > 0:
             return 128 + signal.SIGKILL
         if self._started is not None and status < 0:
             return 128 - status  # somebody killed bubblewrap, and with it the program

@@ -45,7 +45,23 @@ _F_NOTIFY = 1026  # the older kind of watch
 # Huge pages that an administrator set aside are counted by no limit of ours.
 _MAP_HUGETLB, _MFD_HUGETLB, _SHM_HUGETLB = 0x40000, 0x4, 0o4000
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
-_NETLINK_ROUTE = 0
+# 1 is a name for AF_UNIX's only protocol, and ICMP, which takes power that no program has.
+_PROTOCOLS = (0, 1, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+# What a socket holds beyond its protocol's counted memory is counted by no limit of a run, up to
+# this size for each of its sockets. The kernel, too, gives less than asked without a word.
+_SO_RCVBUF = 8
+_UNCOUNTED = (
+    *(
+        26,
+        50,
+        51,
+        52,
+    ),  # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _EBPF: compiled code of the kernel
+    *(37, 65, 60, 61),  # SO_TIMESTAMPING (old, new), SO_ZEROCOPY, SO_TXTIME: the queue of errors
+)
+_SIGNING_KEYS = (14, 32, 38)  # TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY: a list without a counter
+_IP_RECVERR, _IPV6_RECVERR = 11, 25
+_RLIMIT_CORE = 4
 _CALLS = (
     (_ABSENT, bpf.ENOSYS),
     (_FORBIDDEN, bpf.EPERM),
@@ -87,6 +103,13 @@ def _by_argument() -> dict[str, list[bpf.Instruction]]:
         "ioctl": bpf.argument_in(1, _TERMINAL_REQUESTS, bpf.EPERM, bpf.ALLOW),
         "socket": _socket(),
         "socketpair": _socket(),
+        "setsockopt": _socket_options(),
+        # One byte keeps a core dump from the host's crash handler, and no byte does not.
+        "setrlimit": bpf.argument_in(0, (_RLIMIT_CORE,), bpf.EPERM, bpf.ALLOW),
+        "prlimit64": [
+            *bpf.argument_is(1, _RLIMIT_CORE, bpf.argument_null(2, bpf.ALLOW, bpf.EPERM)),
+            *bpf.verdict(bpf.ALLOW),
+        ],
         "personality": bpf.argument_in(0, _PERSONALITIES, bpf.ALLOW, bpf.EPERM),
         "chmod": bpf.argument_has(1, set_id, bpf.EPERM, bpf.ALLOW),
         "fchmod": bpf.argument_has(1, set_id, bpf.EPERM, bpf.ALLOW),
@@ -100,8 +123,31 @@ def _by_argument() -> dict[str, list[bpf.Instruction]]:
 
 
 def _socket() -> list[bpf.Instruction]:
-    """UNIX, IPv4, IPv6 and netlink's routing; AF_VSOCK, for one, would reach the hypervisor."""
-    refused = bpf.refuse(errno.EAFNOSUPPORT)
-    allowed = bpf.argument_in(0, _FAMILIES, bpf.ALLOW, refused)[:-1]
-    netlink = bpf.argument_in(2, (_NETLINK_ROUTE,), bpf.ALLOW, refused)
-    return [*allowed, *bpf.call_if(socket.AF_NETLINK, netlink), *bpf.verdict(refused)]
+    """UNIX, IPv4 and IPv6; AF_VSOCK, for one, would reach the hypervisor, and what netlink answers
+    is uncounted memory. Asking for a rare protocol would have the host load its module."""
+    protocols = bpf.argument_in(2, _PROTOCOLS, bpf.ALLOW, bpf.refuse(errno.EPROTONOSUPPORT))
+    families = [step for family in _FAMILIES for step in bpf.argument_is(0, family, protocols)]
+    return [*families, *bpf.verdict(bpf.refuse(errno.EAFNOSUPPORT))]
+
+
+def _socket_options() -> list[bpf.Instruction]:
+    """Answers 0 without effect where libraries take an error for the end of their socket: libc's
+    resolver asks for the queue of errors, and does without."""
+    ignored = bpf.refuse(0)
+    of_socket = [
+        *bpf.argument_in(2, _UNCOUNTED, bpf.EPERM, bpf.ALLOW)[:-1],
+        *bpf.argument_in(2, (_SO_RCVBUF,), ignored, bpf.ALLOW),
+    ]
+    return [
+        *bpf.argument_is(1, socket.SOL_SOCKET, of_socket),
+        *bpf.argument_is(
+            1, socket.IPPROTO_TCP, bpf.argument_in(2, _SIGNING_KEYS, bpf.EPERM, bpf.ALLOW)
+        ),
+        *bpf.argument_is(
+            1, socket.IPPROTO_IP, bpf.argument_in(2, (_IP_RECVERR,), ignored, bpf.ALLOW)
+        ),
+        *bpf.argument_is(
+            1, socket.IPPROTO_IPV6, bpf.argument_in(2, (_IPV6_RECVERR,), ignored, bpf.ALLOW)
+        ),
+        *bpf.verdict(bpf.ALLOW),
+    ]

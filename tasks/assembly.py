@@ -106,6 +106,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
         database,
         claims,
         registry,
+        host.extend,
     )
     shipper = LogShipper(redis, Bounds(settings.log_max_lines, settings.log_max_bytes))
     reader = LogReader()
@@ -127,7 +128,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
             api_url=api_url,
             max_unpacked_bytes=settings.artifact_max_unpacked_bytes,
             start_cpu_millis=settings.runner_start_cpu_millis,
-            network_mode="none" if settings.runner_uplink == "none" else "internet",
+            network_mode="none" if host.uplink == "none" else "internet",
         ),
         bury=partial(_bury, database, redis),
         delete_logs=partial(_delete_logs, redis),

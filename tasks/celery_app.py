@@ -25,6 +25,9 @@ def create_celery(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
+        worker_consumer="tasks.consumer:Consumer",
+        # Strategies run on without a broker; to give up would end them all.
+        broker_connection_max_retries=None,
         broker_transport_options={
             "visibility_timeout": 300,
             # Without these a half-open connection consumed nothing for 100 s.

@@ -12,11 +12,13 @@ class RunControl:
 
     Attributes:
         fence_at: monotonic time at which the run must be dead, unless the lease was renewed.
+        run_id: of the claim; what its sandbox is called.
     """
 
     strategy_id: str
     epoch: int
     fence_at: float
+    run_id: str = ""
     fd: int = field(default_factory=lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
     stop_requested: bool = False
     is_lost: bool = False

@@ -35,6 +35,7 @@ class Ending:
     Attributes:
         exit_code: of the program, 128 + signal if one killed it; None if it never ran.
         was_oom: the kernel killed it for its memory, by the control group's own count.
+        full: its file systems without a free block or file at the end: /workspace, /tmp, /dev/shm.
         lived_s: seconds from spawn to exit.
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
@@ -43,6 +44,7 @@ class Ending:
     cause: Cause
     exit_code: int | None = None
     was_oom: bool = False
+    full: tuple[str, ...] = ()
     lived_s: float = 0.0
     last_error_line: str = ""
     explanation: str = ""
@@ -54,6 +56,8 @@ class Ending:
         """Which kind of failure a program's own end was."""
         if self.was_oom:
             return Reason.OOM
+        if "/workspace" in self.full:
+            return Reason.WORKSPACE_FULL
         if self.exit_code is not None and self.exit_code - 128 in _SIGNALS:
             return Reason.SIGNAL
         return Reason.EXIT_NONZERO

@@ -7,6 +7,7 @@ that hangs on a dead database cannot keep a run alive beyond its lease.
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import update
@@ -27,26 +28,39 @@ def fence_after_s(lease_s: float) -> float:
     return lease_s - max(1.0, lease_s * 0.2)
 
 
+def guard_after_s(lease_s: float) -> float:
+    """The same for the guard, which kills when the runner itself did not: later, still in time."""
+    return (fence_after_s(lease_s) + lease_s) / 2
+
+
 @dataclass(frozen=True)
 class HeartbeatConfig:
-    """How often, for whom."""
+    """How often, for whom, and by which clock its fences are counted."""
 
     runner_id: str
     interval_s: float
     lease_s: float
+    clock: Callable[[], float] = time.monotonic
 
 
 class Heartbeat(threading.Thread):
     """Beats until `close()`; `beat_now()` makes the next one immediate."""
 
     def __init__(
-        self, config: HeartbeatConfig, database: Database, claims: Claims, registry: Registry
+        self,
+        config: HeartbeatConfig,
+        database: Database,
+        claims: Claims,
+        registry: Registry,
+        extend: Callable[[list[str], float], None],
     ) -> None:
+        """`extend` lets runs, by their ids, live until a monotonic time; it must not block."""
         super().__init__(name="heartbeat", daemon=True)
         self._config = config
         self._database = database
         self._claims = claims
         self._registry = registry
+        self._extend = extend
         self._due = threading.Event()
         self._closing = False
         self.is_stopping = False
@@ -70,7 +84,7 @@ class Heartbeat(threading.Thread):
             if self._closing:
                 return
             try:
-                self._beat()
+                self.beat()
                 pause_s = self._config.interval_s
             except SQLAlchemyError as error:
                 log.error("heartbeat_failed", extra={"error": type(error).__name__})
@@ -80,15 +94,25 @@ class Heartbeat(threading.Thread):
                 log.exception("heartbeat_broken")
                 pause_s = min(_AFTER_ERROR_S, self._config.interval_s)
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Renew once and pass on what was learned; two statements, however many runs there are.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database is away; no fence was moved.
+        """
         controls = self._registry.snapshot()
         # Taken before the statement: the lease that it writes ends no earlier than this plus lease.
-        fence_at = time.monotonic() + fence_after_s(self._config.lease_s)
+        began_at = self._config.clock()
+        fence_at = began_at + fence_after_s(self._config.lease_s)
         ours = self._claims.renew([control.strategy_id for control in controls])
+        renewed = []
         for control in controls:
             epoch, stop = ours.get(control.strategy_id, (None, False))
             is_ours = epoch == control.epoch
             self._registry.apply(control, fence_at=fence_at if is_ours else None, stop=stop)
+            if is_ours:
+                renewed.append(control.run_id)
+        self._extend(renewed, began_at + guard_after_s(self._config.lease_s))
         with self._database.transaction() as session:
             session.execute(
                 update(Runner)

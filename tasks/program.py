@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from tasks.claims import Claim
 MANIFEST_PATH = f"/workspace/{MANIFEST_FILE}"
 
 _MIB = 1 << 20
+_PAGE_BYTES = 4096
+_ROOM_BYTES = 4 * _MIB
 _API_PORT = 8000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -56,12 +59,13 @@ def build_program(claim: Claim, secrets: dict[str, str], terms: Terms) -> Progra
         archive = read_archive(claim.artifact, max_unpacked_bytes=terms.max_unpacked_bytes)
     except ArchiveError as error:
         raise CorruptArtifactError(str(error)) from None
+    files = [*_files(archive), _manifest(claim)]
     return Program(
         argv=(claim.entrypoint,),
         env=_environment(claim, secrets, terms.api_url),
-        files=[*_files(archive), _manifest(claim)],
+        files=files,
         directories=[*archive.directories],
-        limits=_limits(claim, terms),
+        limits=_limits(claim, terms, files),
         network=_network(claim, terms),
     )
 
@@ -122,14 +126,16 @@ def _network(claim: Claim, terms: Terms) -> NetworkPolicy:
     return NetworkPolicy(policy.get("mode", terms.network_mode), tuple(policy.get("allow", ())))
 
 
-def _limits(claim: Claim, terms: Terms) -> Limits:
+def _limits(claim: Claim, terms: Terms, files: Sequence[WorkspaceFile]) -> Limits:
     memory_bytes = claim.resources["memory_mb"] * _MIB
+    pages = sum(-(-len(file.content) // _PAGE_BYTES) for file in files)
     return Limits(
         cpu_millis=claim.resources["cpu_millis"],
         start_cpu_millis=terms.start_cpu_millis,
         memory_bytes=memory_bytes,
-        # Files are memory: a larger workspace would end in OOM instead of "no space left".
-        workspace_bytes=max(memory_bytes // 2, 2 * terms.max_unpacked_bytes),
+        # Files are memory: a larger workspace would end in OOM instead of "no space left". Only an
+        # artifact that takes more than half gets it.
+        workspace_bytes=max(memory_bytes // 2, pages * _PAGE_BYTES + _ROOM_BYTES),
         tmp_bytes=memory_bytes // 4,
         shm_bytes=memory_bytes // 4,
     )

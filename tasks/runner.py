@@ -13,11 +13,18 @@ from app.broker import Announcer
 from app.logs.stream import Channel
 from app.secrets.envelope import EnvelopeError, Opener
 from app.settings import Settings
-from sandbox import Host, NoUplinkError, ProgramInvalidError, Sandbox, SandboxError
+from sandbox import (
+    Host,
+    NoUplinkError,
+    ProgramInvalidError,
+    RunOverdueError,
+    Sandbox,
+    SandboxError,
+)
 from tasks.claims import Claim, Claims, Verdict
 from tasks.control import Registry, RunControl
 from tasks.ending import Cause, Ending
-from tasks.heartbeat import Heartbeat, fence_after_s
+from tasks.heartbeat import Heartbeat, fence_after_s, guard_after_s
 from tasks.logs.capture import Capture
 from tasks.logs.limits import Rate
 from tasks.logs.reader import LogReader
@@ -27,13 +34,20 @@ from tasks.logs.shipper import LogShipper
 from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
 from tasks.supervision import Supervision, Watch
 from tasks.usage import UsageSampler, tell_refusals
-from tasks.words import farewell, greeting
+from tasks.words import evidence, farewell, greeting
 
 log = logging.getLogger(__name__)
 
 _REPORT_RETRY_S = 1.0
 _EVICTION_GRACE_S = 8.0
 _ANNOUNCE_AFTER_SHUTDOWN_S = 1.5
+_CAUSES: dict[type[Exception], Cause] = {
+    EnvelopeError: Cause.SECRETS,
+    CorruptArtifactError: Cause.ARTIFACT,
+    ProgramInvalidError: Cause.NETWORK,
+    NoUplinkError: Cause.NETWORK,
+    RunOverdueError: Cause.FENCE,
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,7 @@ class Runner:
         if claim is None:
             log.info("nothing_to_claim", extra={"strategy_id": strategy_id})
             return
-        control = RunControl(strategy_id, claim.epoch, fence_at)
+        control = RunControl(strategy_id, claim.epoch, fence_at, claim.run_id)
         self._parts.registry.add(control)
         # A stop that came between the claim and the line above found nobody to tell.
         self._parts.heartbeat.beat_now()
@@ -107,12 +121,8 @@ class Runner:
         """Run it; whatever goes wrong on our side becomes an ending too, never a lost claim."""
         try:
             return self._execute(claim, control, run_log)
-        except EnvelopeError as error:
-            return Ending(Cause.SECRETS, explanation=str(error))
-        except CorruptArtifactError as error:
-            return Ending(Cause.ARTIFACT, explanation=str(error))
-        except (ProgramInvalidError, NoUplinkError) as error:
-            return Ending(Cause.NETWORK, explanation=str(error))
+        except tuple(_CAUSES) as error:
+            return Ending(_CAUSES[type(error)], explanation=str(error))
         except (SandboxError, OSError) as error:
             log.error("sandbox_failed", extra={**_names(claim), "error": str(error)})
             return Ending(Cause.SANDBOX, explanation=str(error))
@@ -124,7 +134,10 @@ class Runner:
         parts = self._parts
         secrets = open_secrets(claim, parts.opener)
         program = build_program(claim, secrets, parts.terms)
-        sandbox = parts.host.spawn(program, run_name=claim.run_id)
+        # A beat that comes just now finds nothing to extend in the guard; the next one does.
+        lease_s = parts.settings.lease_s
+        guarded_until = control.fence_at - fence_after_s(lease_s) + guard_after_s(lease_s)
+        sandbox = parts.host.spawn(program, run_name=claim.run_id, until_s=guarded_until)
         started_at = time.monotonic()
         parts.sampler.add(claim.run_id, sandbox, run_log)
         try:
@@ -138,6 +151,8 @@ class Runner:
             parts.sampler.remove(claim.run_id)
         ending = _ending(sandbox, supervision, time.monotonic() - started_at)
         tell_refusals(sandbox, run_log)
+        for line in evidence(claim, ending):
+            run_log.write(Channel.SYSTEM, line)
         return ending
 
     def _watch(
@@ -194,9 +209,11 @@ class Runner:
 def _ending(sandbox: Sandbox, supervision: Supervision, lived_s: float) -> Ending:
     outcome = sandbox.finish()
     return Ending(
-        cause=supervision.cause,
+        # Killed by the guard: this process stood still for longer than its lease.
+        cause=Cause.FENCE if outcome.overdue else supervision.cause,
         exit_code=outcome.exit_code,
         was_oom=outcome.oom,
+        full=outcome.full,
         lived_s=lived_s,
         last_error_line=supervision.last_error_line,
         usage=vars(outcome.usage),

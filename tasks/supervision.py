@@ -13,7 +13,7 @@ from sandbox import Sandbox
 from tasks.control import RunControl
 from tasks.ending import Cause
 from tasks.logs.capture import Capture
-from tasks.logs.reader import LogReader
+from tasks.logs.reader import LogReader, reader_for
 from tasks.logs.run_log import RunLog
 
 _DRAIN_S = 2.0
@@ -63,17 +63,16 @@ class Supervision:
         self._start_ends_at = now + self.context.start_s
         if self.context.timeout_s > 0:
             self._timeout_at = now + self.context.timeout_s
-        context = self.context
-        reading = context.reader.watch(
-            context.capture, self.sandbox.stdout_fd, self.sandbox.stderr_fd
-        )
-        try:
-            self._register()
-            while not self._is_exited:
-                self._turn()
-        finally:
-            self._selector.close()
-            context.reader.finish(reading, _DRAIN_S)
+        capture = self.context.capture
+        with reader_for(capture, self.context.reader) as reader:
+            reading = reader.watch(capture, self.sandbox.stdout_fd, self.sandbox.stderr_fd)
+            try:
+                self._register()
+                while not self._is_exited:
+                    self._turn()
+            finally:
+                self._selector.close()
+                reader.finish(reading, _DRAIN_S)
 
     @property
     def last_error_line(self) -> str:

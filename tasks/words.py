@@ -1,6 +1,7 @@
 """What the platform says in a strategy's own log."""
 
 import signal
+from collections.abc import Iterator
 
 from tasks.claims import Claim, Verdict
 from tasks.ending import Cause, Ending
@@ -13,6 +14,23 @@ def greeting(claim: Claim) -> str:
         f"run {claim.epoch} starts: {claim.entrypoint} of artifact {claim.artifact_sha256[:12]}, "
         f"{resources['cpu_millis']} cpu_millis, {resources['memory_mb']} MB"
     )
+
+
+def evidence(claim: Claim, ending: Ending) -> Iterator[str]:
+    """What was measured and explains the end: file systems that were full, a share of the CPU that
+    was used up."""
+    for path in ending.full:
+        share = "half" if path == "/workspace" else "a quarter"
+        yield (
+            f"{path} was full at the end, by size or by number of files; it may grow to {share} of "
+            f"memory_mb ({claim.resources['memory_mb']}), and what is in it counts as memory"
+        )
+    throttled_s = (ending.usage or {}).get("throttled_s", 0.0)
+    if ending.cause == Cause.TIME_OUT and throttled_s > ending.lived_s / 2:
+        yield (
+            f"its CPU share ({claim.resources['cpu_millis']} cpu_millis) was used up for "
+            f"{throttled_s:.1f} s of the {ending.lived_s:.1f} s that it lived"
+        )
 
 
 def farewell(ending: Ending, verdict: Verdict) -> str:

@@ -6,6 +6,7 @@ from typing import cast
 from flask import current_app
 from redis import Redis
 
+from app.artifacts.uploads import Uploads
 from app.broker import Announcer
 from app.clients.service import KeyHasher
 from app.database import Database
@@ -31,6 +32,7 @@ class Services:
     waker: Waker
     sealer: Sealer
     hasher: KeyHasher
+    uploads: Uploads
 
 
 def services() -> Services:

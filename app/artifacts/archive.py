@@ -26,6 +26,8 @@ _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _TAR_MAGIC = (257, b"ustar")
 # The others' decompressors are unbounded: 4 KB of bzip2 may become gigabytes in one call.
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Twice as many members as are allowed, each with a long name.
+_MAX_ZIP_DIRECTORY_BYTES = 4 << 20
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -95,18 +97,23 @@ class _Collector:
 
     def result(self) -> Archive:
         for path in (*self.files, *self.directories):
-            parents = path.split("/")[:-1]
-            for depth in range(1, len(parents) + 1):
-                parent = "/".join(parents[:depth])
-                if parent in self.files:
-                    raise ArchiveError(f"{parent!r} is both a file and a directory in the archive")
-                self.directories.add(parent)
+            self._add_parents(path)
         clash = self.directories.intersection(self.files)
         if clash:
             raise ArchiveError(f"{clash.pop()!r} is both a file and a directory in the archive")
         self.hold_count(len(self.files) + len(self.directories))
         _hold_distinct((*self.files, *self.directories))
         return Archive(tuple(self.files.values()), tuple(sorted(self.directories)))
+
+    def _add_parents(self, path: str) -> None:
+        """Up to the first that is known: a deep one is walked once, whatever lies in it."""
+        parent = path.rpartition("/")[0]
+        while parent and parent not in self.directories:
+            if parent in self.files:
+                raise ArchiveError(f"{parent!r} is both a file and a directory in the archive")
+            self.directories.add(parent)
+            self.hold_count(len(self.files) + len(self.directories))
+            parent = parent.rpartition("/")[0]
 
 
 def _hold_distinct(paths: Iterable[str]) -> None:
@@ -193,9 +200,25 @@ def _take_tar_member(tar: tarfile.TarFile, member: tarfile.TarInfo, collector: _
     collector.add_file(path, data, is_executable=bool(member.mode & 0o100))
 
 
+class _ZipBytes(io.BytesIO):
+    """`zipfile` reads the directory in one go and keeps all of its entries, 46 bytes each: 10 MB
+    of them would take 400 MB and seconds before the first could be counted."""
+
+    is_directory_read = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.is_directory_read and size is not None and size > _MAX_ZIP_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile(
+                f"its directory is larger than {_MAX_ZIP_DIRECTORY_BYTES} bytes"
+            )
+        return super().read(size)
+
+
 def _read_zip(content: bytes, collector: _Collector) -> None:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        source = _ZipBytes(content)
+        with zipfile.ZipFile(source) as archive:
+            source.is_directory_read = True
             for member in archive.infolist():
                 collector.count_member()
                 _take_zip_member(archive, member, collector)

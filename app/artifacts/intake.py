@@ -13,6 +13,8 @@ MANIFEST_FILE = ".sequence/manifest.json"
 """Where a strategy finds its manifest, below its workspace; a file of that name is replaced."""
 
 _FIELD = "artifact_base64"
+# Comparing costs the square of a name's length, and more with names that are made for it.
+_COMPARED_CHARS, _COMPARED_NAMES = 64, 100
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def _keep_manifest_free(archive: Archive) -> None:
 
 def _missing(path: str, archive: Archive) -> str:
     names = [file.path for file in archive.files]
-    close = difflib.get_close_matches(path, names, n=1)
+    short = [name for name in names if len(name) <= _COMPARED_CHARS][:_COMPARED_NAMES]
+    is_short = len(path) <= _COMPARED_CHARS
+    close = difflib.get_close_matches(path, short, n=1) if is_short else []
     programs = [name for name in names if name.endswith(".py") and "/" not in name][:5]
     if close:
         return f"the entrypoint {path!r} is not in the artifact; did you mean {close[0]!r}?"

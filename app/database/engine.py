@@ -14,6 +14,18 @@ from sqlalchemy.orm import Session
 
 _BUSY_TIMEOUT_S = 5.0
 _READ_ONLY = "sequence_read_only"
+_POSTGRESQL = {
+    "connect_timeout": 5,
+    # A host that vanished is noticed by us ...
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    # ... and by the server, and a process that stands still within a transaction as well: the rows
+    # that it holds locked are those that others have to take over.
+    "options": "-c idle_in_transaction_session_timeout=4s -c tcp_keepalives_idle=5"
+    " -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10000",
+}
 
 
 class Database:
@@ -60,7 +72,7 @@ def _create_engine(url: str, pool_size: int) -> Engine:
             pool_pre_ping=True,
             # An error's text must not quote what was to be stored.
             hide_parameters=True,
-            connect_args={"connect_timeout": 5},
+            connect_args=_POSTGRESQL,
         )
     engine = create_engine(
         url,

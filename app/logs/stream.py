@@ -6,7 +6,7 @@ them, and its id is the number of its last line. So an append that is sent twice
 `{epoch}-{line}`: it orders across the runs of a strategy and resumes without gap or repeat.
 
 An entry's lines stay the bytes that were read; a head says which of them came when, and from where
-(docs/decisions/0005). A second stream, `runs:{strategy_id}`, only wakes followers when a run begins
+(docs/decisions/0007). A second stream, `runs:{strategy_id}`, only wakes followers when a run begins
 or ends.
 """
 

@@ -14,6 +14,7 @@ from cronsim import CronSim, CronSimError
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from app.api.schema import RequestSchema, Text
+from app.strategies.egress import MODES, entry_problem
 
 _DAY_S = 86_400
 _MAX_ALLOWED = 256
@@ -28,12 +29,18 @@ def _count(low: int, high: int) -> fields.Integer:
     return fields.Integer(strict=True, validate=validate.Range(low, high))
 
 
+def _allowed(entry: str) -> None:
+    if problem := entry_problem(entry):
+        raise ValidationError(problem)
+
+
 class NetworkSchema(RequestSchema):
     """What of the network a strategy may reach; without a mode, what its runner has."""
 
-    mode = Text(validate=validate.OneOf(("internet", "none", "allow")))
+    mode = Text(validate=validate.OneOf(MODES))
     allow = fields.List(
-        Text(validate=validate.Length(1, 300)), validate=validate.Length(max=_MAX_ALLOWED)
+        Text(validate=[validate.Length(1, 300), _allowed]),
+        validate=validate.Length(max=_MAX_ALLOWED),
     )
 
     @validates_schema

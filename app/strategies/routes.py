@@ -7,6 +7,7 @@ from flask_smorest import Blueprint
 
 from app.api.auth import caller, requires_key
 from app.api.context import services
+from app.api.uploads import bounds_uploads
 from app.logs.masking import warnings
 from app.strategies import service
 from app.strategies.schemas import (
@@ -25,6 +26,7 @@ blueprint = Blueprint(
 
 @blueprint.route("", methods=["POST"])
 @requires_key
+@bounds_uploads
 @blueprint.arguments(CreateSchema)
 @blueprint.response(201, CreatedSchema)
 @blueprint.alt_response(200, schema=CreatedSchema)

@@ -53,6 +53,7 @@ class Reason(StrEnum):
     EXIT_NONZERO = "exit_nonzero"
     SIGNAL = "signal"
     OOM = "oom"
+    WORKSPACE_FULL = "workspace_full"
     TIMEOUT = "timeout"
     CRASH_LOOP = "crash_loop"
     RESTARTING = "restarting"

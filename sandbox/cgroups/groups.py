@@ -34,6 +34,9 @@ class RunGroup(Protocol):
     def kill_once(self) -> None:
         """Send SIGKILL to all that is in it now, stopped processes included."""
 
+    def seal(self) -> None:
+        """Let no process in it start another any more. Raises OSError when it is gone."""
+
     def usage(self) -> Usage:
         """Live counters; complete until `remove`."""
 

@@ -66,6 +66,9 @@ class RunGroupV1:
             if frozen:
                 groups.write(state, "THAWED")
 
+    def seal(self) -> None:
+        groups.write(self._at["pids"] / "pids.max", 0)
+
     def usage(self) -> Usage:
         memory = self._at["memory"]
         return Usage(

@@ -59,6 +59,9 @@ class RunGroupV2:
         finally:
             groups.write(freeze, 0)
 
+    def seal(self) -> None:
+        groups.write(self._at / "pids.max", 0)
+
     def usage(self) -> Usage:
         peak = self._at / "memory.peak"
         cpu = groups.read_table(self._at / "cpu.stat")

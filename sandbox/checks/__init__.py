@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from sandbox import cgroups
 from sandbox.chain import Tools
-from sandbox.checks import control_groups, kernel, limits, namespaces, tools, user_ids
+from sandbox.checks import control_groups, kernel, limits, namespaces, network, tools, user_ids
 from sandbox.checks.limits import harden_this_process
 from sandbox.config import HostConfig
 from sandbox.errors import SandboxUnavailableError
 from sandbox.findings import Finding, Level, failed, ok
-from sandbox.network import requirements
 from sandbox.rootfs import find_rootfs_runtime
 from sandbox.runtime import Runtime, find_system_runtime
 
@@ -29,7 +28,7 @@ _CHECKS: tuple[Callable[[HostConfig], Iterable[Finding]], ...] = (
     tools.check,
     namespaces.check,
     kernel.check_seccomp,
-    kernel.check_tun,
+    network.check,
     limits.check_open_files,
     limits.check_processes,
     limits.check_core_dumps,
@@ -56,7 +55,6 @@ def examine(config: HostConfig) -> Examination:
     """Look at everything. Makes the runner's control group, as its start would."""
     findings = [finding for check in _CHECKS for finding in check(config)]
     runtime, tree = None, None
-    findings += map(failed, requirements.problems(config))
     try:
         runtime = _runtime(config)
         findings.append(ok(f"an interpreter serves programs: {runtime.binds[0][0]}"))
@@ -75,7 +73,8 @@ def require(config: HostConfig) -> tuple[Tools, Runtime, cgroups.Tree]:
     seen = examine(config)
     for finding in seen.findings:
         if finding.level == Level.WARN:
-            logger.warning("host_warning", extra={"finding": finding.what})
+            remedy = finding.remedy.lines() if finding.remedy else []
+            logger.warning("host_warning", extra={"finding": finding.what, "remedy": remedy})
     if seen.failures:
         raise SandboxUnavailableError([finding.problem() for finding in seen.failures])
     # Each is missing only together with a failure that says so.

@@ -1,4 +1,4 @@
-"""What the kernel itself has to offer: system call filters, the device of user-mode networks."""
+"""What the kernel itself has to offer: system call filters."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 from sandbox import seccomp
 from sandbox.config import HostConfig
 from sandbox.errors import SandboxUnavailableError
-from sandbox.findings import Finding, fail, failed, ok, warn
+from sandbox.findings import Finding, fail, failed, ok
 
 _ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
 _NEEDED = {"kill_process", "errno", "allow"}
-_TUN = "/dev/net/tun"
 
 
 def check_seccomp(_config: HostConfig) -> Iterator[Finding]:
@@ -35,17 +34,3 @@ def check_seccomp(_config: HostConfig) -> Iterator[Finding]:
         "boot the distribution's own kernel (apt-get install linux-image-amd64, or -arm64)",
         "boot the distribution's own kernel (apt-get install linux-image-generic)",
     )
-
-
-def check_tun(_config: HostConfig) -> Iterator[Finding]:
-    """Only a user-mode uplink needs the device."""
-    try:
-        os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
-    except OSError as error:
-        yield warn(
-            f"{_TUN} cannot be opened ({error.strerror}): no user-mode uplink for strategies",
-            f"modprobe tun && chmod 0666 {_TUN} (to keep it: echo tun"
-            f" > /etc/modules-load.d/tun.conf; in a container: --device {_TUN})",
-        )
-    else:
-        yield ok(f"{_TUN} can be opened")

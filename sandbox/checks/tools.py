@@ -10,38 +10,32 @@ from dataclasses import dataclass
 
 from sandbox.chain import Tools
 from sandbox.config import HostConfig
-from sandbox.findings import Finding, fail, ok, warn
+from sandbox.findings import Finding, fail, ok
 
 _SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
-_VERSION_TIMEOUT_S = 10.0
+_VERSION_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
 class Need:
-    """A tool, its Debian and Ubuntu package, the least version.
-
-    `purpose` empty: no sandbox without it; else what is not there when it is missing.
-    """
+    """A tool, its Debian and Ubuntu package, the least version."""
 
     tool: str
     package: str
     at_least: tuple[int, int] = (0, 0)
-    purpose: str = ""
 
 
 NEEDS = (
     Need("bwrap", "bubblewrap", at_least=(0, 8)),
     Need("nsenter", "util-linux"),
     Need("sh", "dash"),
-    Need("slirp4netns", "slirp4netns", purpose="internet for strategies in user mode"),
-    Need("nft", "nftables", purpose="the rules of the strategies' networks"),
 )
 
 
 def check(_config: HostConfig) -> Iterator[Finding]:
     """Whether each is there, and new enough."""
     for need in NEEDS:
-        yield _check_one(need)
+        yield check_one(need)
 
 
 def find(tool: str) -> str | None:
@@ -55,36 +49,39 @@ def found() -> Tools | None:
     return Tools(nsenter, bwrap) if nsenter and bwrap else None
 
 
-def _check_one(need: Need) -> Finding:
+def check_one(need: Need) -> Finding:
+    """Whether it is there, and new enough."""
     path = find(need.tool)
     remedy = f"apt-get install {need.package}"
     if path is None:
-        if need.purpose:
-            return warn(f"missing: {need.tool}, for {need.purpose}", remedy)
         return fail(f"missing: {need.tool}", remedy)
     if need.tool == "sh":  # POSIX gives it no way to tell its version
         return ok(f"{path}")
-    said = _version(path)
+    said = version(path)
     numbers = re.search(r"(\d+)\.(\d+)", said)
-    version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
-    if version < need.at_least:
+    has = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+    if has < need.at_least:
         wanted = ".".join(map(str, need.at_least))
         return fail(
             f"{need.package} {wanted} is needed, {path} says {said}",
-            f"{remedy} (Debian 12 has 0.8; on an older release install a newer package)",
-            f"{remedy} (Ubuntu 24.04 has 0.9; on an older release install a newer package)",
+            f"{remedy} (Debian 12 has it; on an older release install a newer package)",
+            f"{remedy} (Ubuntu 24.04 has it; on an older release install a newer package)",
         )
     return ok(f"{path}: {said}")
 
 
-def _version(path: str) -> str:
-    run = subprocess.run(
-        [path, "--version"],
-        env={},
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_VERSION_TIMEOUT_S,
-        check=False,
-    )
+def version(path: str) -> str:
+    """The first line of what it says of its version."""
+    try:
+        run = subprocess.run(
+            [path, "--version"],
+            env={},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_VERSION_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
     return (run.stdout or run.stderr).strip().partition("\n")[0]

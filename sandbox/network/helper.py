@@ -16,7 +16,7 @@ from sandbox.errors import SandboxError
 from sandbox.network import messages, requirements
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-_HELLO_TIMEOUT_S = 10.0
+_HELLO_TIMEOUT_S = 60.0  # a busy host; one that died is noticed at once
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,13 @@ def start(config: HostConfig, lock_fd: int, before: Helper | None) -> Helper:
     fields = {**_settings(config), "with": list(known)}
     messages.send(ours, "configure", list(known.values()), **fields)
     ours.settimeout(_HELLO_TIMEOUT_S)
+    why = "it ended without a word"
     try:
         answer = messages.receive(ours)
     except TimeoutError:
-        answer = None
+        answer, why = None, f"no answer within {_HELLO_TIMEOUT_S:g} s; is the host busy?"
     if answer is None or answer.op != "hello":
-        why = answer.fields["error"] if answer else "it ended without a word"
+        why = answer.fields["error"] if answer else why
         process.kill()
         process.wait()
         ours.close()

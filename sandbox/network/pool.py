@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.config import HostConfig
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UplinkDownError
 from sandbox.network import helper, messages
 from sandbox.network.refusals import Refusal
 from sandbox.policy import Rules
@@ -58,7 +58,8 @@ class NetworkPool:
     def __init__(
         self, config: HostConfig, lock_fd: int, notify: Callable[[str, str], None]
     ) -> None:
-        """Raises `SandboxError` when netd or its uplink does not come up."""
+        """Raises `UplinkDownError` when it is the uplink that does not come up, and another
+        `SandboxError` when it is netd."""
         self._config = config
         self._lock_fd = lock_fd
         self._notify = notify
@@ -175,7 +176,7 @@ class NetworkPool:
         try:
             self._uplink.result(_UPLINK_TIMEOUT_S)
         except FutureTimeoutError:
-            raise SandboxError("the uplink did not come up in time") from None
+            raise UplinkDownError("the uplink did not come up in time") from None
 
     def _tell(self, op: str, slot: int, **fields: Any) -> None:
         # To a netd that just died: the watcher notices as well and repeats what still matters.
@@ -215,7 +216,7 @@ class NetworkPool:
             if state == "up":
                 self._uplink.set_result(None)
             else:
-                self._uplink.set_exception(SandboxError(f"the uplink did not come up: {detail}"))
+                self._uplink.set_exception(UplinkDownError(f"the uplink did not come up: {detail}"))
             return
         logger.warning("uplink_%s", state, extra={"uplink": {"state": state, "detail": detail}})
         self._notify(f"uplink_{state}", detail)

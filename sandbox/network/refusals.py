@@ -13,6 +13,16 @@ from sandbox.network.nft import Nft
 OTHERS = "other destinations"
 _MOST_NAMED = 64
 _WITH_PORTS = ("tcp", "udp", "udplite", "sctp", "dccp")
+# Where the host has no /etc/protocols (Debian's package netbase), nftables gives the number.
+_PROTOCOLS = {
+    "1": "icmp",
+    "6": "tcp",
+    "17": "udp",
+    "33": "dccp",
+    "58": "ipv6-icmp",
+    "132": "sctp",
+    "136": "udplite",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,8 @@ class Refusals:
         sets = ("refused", "refused_all")
         self._nft.run(*(f"flush set {ruleset.TABLE} {name}" for name in sets))
         rest = Counter({slot: count for (slot,), count in everything})
-        for (slot, destination, protocol, port), count in named:
+        for (slot, destination, found, port), count in named:
+            protocol = protocol_name(found)
             self.note(
                 slot, destination, int(port) if protocol in _WITH_PORTS else 0, protocol, count
             )
@@ -75,6 +86,11 @@ class Refusals:
 
     def _counted(self, name: str) -> list[tuple[list[Any], int]]:
         return list(_parsed(self._nft.elements(ruleset.TABLE, name)))
+
+
+def protocol_name(found: str | int) -> str:
+    """`tcp` for "tcp", "6" and 6; what has no name here stays as it is, as text."""
+    return _PROTOCOLS.get(str(found), str(found))
 
 
 def _parsed(elements: Iterable[Any]) -> Iterable[tuple[list[Any], int]]:

@@ -9,7 +9,10 @@ import struct
 from collections.abc import Sequence
 
 MAX_CONNECTIONS = 256
-_CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 16 * 1024
+# What lies in these buffers is the host's memory and not the run's, and left alone the kernel lets
+# each grow to tens of megabytes.
+_SOCKET_BYTES = 32 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -28,6 +31,7 @@ class SlotRelay:
     async def listen(self, listeners: Sequence[socket.socket]) -> None:
         """Take over bound, listening sockets; closes them in `close`."""
         for listener in listeners:
+            _bound_buffers(listener)  # what it accepts inherits them
             server = await asyncio.start_server(self._accepted, sock=listener, limit=_CHUNK_BYTES)
             self._servers.append(server)
 
@@ -55,6 +59,9 @@ class SlotRelay:
                 *self._target, limit=_CHUNK_BYTES
             )
             opened.append(api_writer)
+            _bound_buffers(api_writer.get_extra_info("socket"))
+            for end in opened:
+                end.transport.set_write_buffer_limits(high=_CHUNK_BYTES)
             await _both_ways((reader, writer), (api_reader, api_writer))
         except (OSError, asyncio.CancelledError):
             # One end broke, the API is not there, or the slot ends: the other end must see it.
@@ -87,6 +94,11 @@ async def _one_way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
+
+
+def _bound_buffers(connection: socket.socket) -> None:
+    for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        connection.setsockopt(socket.SOL_SOCKET, buffer, _SOCKET_BYTES)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -22,6 +23,7 @@ _FIRST_ADDRESS = int(IPv4Address("198.18.1.0"))
 _ADDRESSES = int(IPv4Address("198.19.255.0")) - _FIRST_ADDRESS  # the last /24 is the uplinks'
 _BACKLOG = 128
 _LAST_METRIC = 9999
+_FOREVER_S = 2_000_000  # of a kernel of 1000 ticks a second
 _INSIDE = "eth0"
 _SETTINGS = {
     "net/ipv4/ip_forward": 1,
@@ -35,6 +37,14 @@ _SETTINGS = {
     "net/ipv4/conf/all/accept_source_route": 0,
     "net/ipv4/conf/all/send_redirects": 0,
     "net/ipv4/conf/default/send_redirects": 0,
+}
+_UNCOUNTED = {
+    # Nothing that was sent comes back in the queue of errors. A program can ask for that beside
+    # each datagram, where no filter of system calls sees it.
+    "net/core/tstamp_allow_data": 0,
+    # Multicast groups and signing keys of one socket; and of one message's control data the most,
+    # of which 200 descriptors are 800 bytes.
+    "net/core/optmem_max": 4096,
 }
 # How long the connection table remembers what has ended, or never began.
 _CONNTRACK_TIMEOUTS_S = {
@@ -180,6 +190,8 @@ class Router:
         _forbid_ipv6()
         # What a killed program left unsent must not keep its namespace alive for minutes.
         namespaces.set_sysctl("net/ipv4/tcp_orphan_retries", 1)
+        _bound_uncounted_memory()
+        _limit_loopback()
         interface, address = slot_interface(slot), slot_address(slot)
         self._links.add_veth(interface, _INSIDE, namespace_fd, self._settings.mtu_bytes)
         with Rtnetlink() as inside:
@@ -223,6 +235,26 @@ def _bound(kind: socket.SocketKind, port: int, interface: str) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def _bound_uncounted_memory() -> None:
+    """What a socket holds beside its data is not counted as the run's memory."""
+    for path, value in _UNCOUNTED.items():
+        with contextlib.suppress(OSError):  # a kernel that has it for the whole host only
+            namespaces.set_sysctl(path, value)
+
+
+def _limit_loopback() -> None:
+    inside = Nft()
+    try:
+        inside.run(ruleset.slot_table())
+    finally:
+        inside.close()
+    # Given up by one end and not accepted by the other, it is there as long as the program is.
+    lasting = ("established", "close_wait", "unacknowledged", "max_retrans")
+    timeouts_s = _CONNTRACK_TIMEOUTS_S | {f"tcp_timeout_{state}": _FOREVER_S for state in lasting}
+    for name, timeout_s in timeouts_s.items():
+        namespaces.set_sysctl(f"net/netfilter/nf_conntrack_{name}", timeout_s)
 
 
 def _forbid_ipv6() -> None:

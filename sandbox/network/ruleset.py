@@ -20,6 +20,9 @@ _QUERY = f"ip daddr {API_ADDRESS} udp dport 53"
 # that opens and closes without end from filling the connection table that all slots share.
 _BEGUN = "200/second burst 1000 packets"
 
+MOST_TO_ITSELF = 512  # TCP connections of one slot that it opened to itself and did not yet close
+_RESETS = "1/minute burst 500 packets"
+
 
 def table(closed: Iterable[IPv4Network], named_only: Iterable[IPv4Network], most: int) -> str:
     """`closed`: to everybody. `named_only`: but for a range rule. `most`: connections a slot."""
@@ -119,6 +122,36 @@ update @refused {{ ip saddr . ip daddr . meta l4proto . th dport counter }}
   chain masquerade_it {{
     type nat hook postrouting priority srcnat
     oifname "{UPLINK}" masquerade
+  }}
+}}
+"""
+
+
+def slot_table() -> str:
+    """For a slot's own namespace. Until a program accepts a connection of its own loopback, its
+    memory is counted by no limit of the run; a program that never does could take all that the
+    kernel grants the host's TCP. What leaves the slot is counted by the router.
+
+    A reset (but the answer to a closed port, whose sequence is 0) makes connection tracking forget
+    what the program did not accept yet, so there may not be many of them.
+    """
+    return f"""
+table {TABLE} {{
+  chain arriving {{
+    type filter hook prerouting priority raw; policy accept
+    iifname != "lo" notrack
+    meta l4proto != tcp notrack
+  }}
+  chain leaving {{
+    type filter hook output priority raw; policy accept
+    oifname != "lo" notrack
+    meta l4proto != tcp notrack
+    oifname "lo" tcp flags & rst == rst tcp sequence != 0 limit rate over {_RESETS} drop
+  }}
+  chain to_itself {{
+    type filter hook output priority filter; policy accept
+    oifname "lo" meta l4proto tcp ct state new ct count over {MOST_TO_ITSELF} \
+reject with tcp reset
   }}
 }}
 """

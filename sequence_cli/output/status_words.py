@@ -12,6 +12,7 @@ _REASONS = {
     "exit_nonzero": "exited with an error; its log says more",
     "signal": "was killed by a signal",
     "oom": "ran out of memory (hosted.resources.memory_mb sets the limit)",
+    "workspace_full": "failed while its workspace was full (half of hosted.resources.memory_mb)",
     "timeout": "reached its time limit (hosted.resources.timeout_secs)",
     "crash_loop": "kept failing in the same way and is not restarted any more: mend it, then "
     "deploy or start it again",

@@ -17,6 +17,7 @@ class Capture:
 
     Attributes:
         last_error_line: the last line on stderr with anything in it, masked.
+        is_costly: whether its masking takes long enough to want a reader of its own.
         on_output: called by the reading thread whenever there was output, of whatever kind.
     """
 
@@ -26,6 +27,7 @@ class Capture:
         self._run_log = run_log
         run_log.mask = redactor
         self._redactor = redactor
+        self.is_costly = redactor.is_costly
         self._gate = FloodGate(rate)
         self._framers = {
             Channel.STDOUT: LineFramer(redactor),

@@ -2,18 +2,21 @@
 
 Looking for hundreds of strings must not cost a runner its speed. Each form of a secret has a probe,
 a piece of it that other forms share; a block in which no probe is found, and that is nearly every
-one, is only searched by the interpreter's own string search (docs/decisions/0005).
+one, is only searched by the interpreter's own string search (docs/decisions/0007).
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 from app.logs.masking import MIN_CHARS
-from tasks.logs.secret_forms import forms_of
+from tasks.logs.secret_forms import forms_of, parts_of
 
 _PROBE_BYTES = 32
+_MANY_PROBES = 600
 _PLAIN = re.compile(rb"[0-9A-Za-z]+")
+
+_Form = tuple[bytes, bytes]
+_Span = tuple[int, int, bytes]
 
 
 class Redactor:
@@ -21,55 +24,88 @@ class Redactor:
 
     Attributes:
         longest_bytes: length of the longest form of a value; 0 without any.
+        is_costly: whether there is so much to look for that others should not have to wait for it.
     """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._names: dict[bytes, bytes] = {}
-        probes: set[bytes] = set()
+        groups: dict[bytes, dict[bytes, bytes]] = {}
         for name, value in secrets.items():
-            forms = forms_of(value)
-            probes |= _probes(forms)
-            for form in forms:
-                self._names.setdefault(form, b"[secret %b]" % name.encode())
-        self._probes = tuple(sorted(probes, key=len, reverse=True))
-        self._pattern = re.compile(_as_tree(self._names)) if self._names else None
-        self.longest_bytes = max(map(len, self._names), default=0)
+            shown = b"[secret %b]" % name.encode()
+            for part in parts_of(value):
+                for probe, forms in _by_probe(forms_of(part)).items():
+                    group = groups.setdefault(probe, {})
+                    for form in forms:
+                        group.setdefault(form, shown)
+        self._groups = [(probe, list(group.items())) for probe, group in groups.items()]
+        sizes = (len(form) for group in groups.values() for form in group)
+        self.longest_bytes = max(sizes, default=0)
+        self.is_costly = len(groups) > _MANY_PROBES
 
     def __call__(self, data: bytes) -> bytes:
         """The lines with `[secret NAME]` in place of each value."""
-        found = [probe for probe in self._probes if probe in data]
-        if not found:
+        present = self._present(data)
+        if not present:
             return data
-        return b"\n".join(
-            [
-                self._mask(line) if any(probe in line for probe in found) else line
-                for line in data.split(b"\n")
-            ]
-        )
+        return b"\n".join([_masked(line, present) for line in data.split(b"\n")])
 
     def end_of_match_at(self, line: bytes, place: int) -> int:
-        """The end of the value across `place`; `place` itself when there is none."""
-        if self._pattern is None or not any(probe in line for probe in self._probes):
-            return place
-        for match in self._pattern.finditer(line):
-            if match.start() >= place:
-                break
-            if match.end() > place:
-                return match.end()
+        """The end of the values across `place`; `place` itself when there is none."""
+        for start, end, _ in _spans(line, self._present(line)):
+            if start < place < end:
+                return end
         return place
 
-    def _mask(self, line: bytes) -> bytes:
-        assert self._pattern is not None  # noqa: S101 - for the type checker
-        return self._pattern.sub(lambda match: self._names[match[0]], line)
+    def _present(self, data: bytes) -> list[_Form]:
+        # One search for each probe, and no pattern of all: with values made for it a pattern takes
+        # a quarter of a minute for one line, in which no other thread of the runner gets a turn.
+        return [
+            (form, shown)
+            for probe, group in self._groups
+            if probe in data
+            for form, shown in group
+            if form in data
+        ]
 
 
-def _probes(forms: set[bytes]) -> set[bytes]:
-    """Pieces of which each form has at least one."""
-    chosen: list[bytes] = []
-    for piece in sorted((_distinct_piece(form) for form in forms), key=len):
-        if not any(other in piece for other in chosen):
-            chosen.append(piece)
-    return set(chosen)
+def _masked(line: bytes, present: Iterable[_Form]) -> bytes:
+    pieces: list[bytes] = []
+    at = 0
+    for start, end, shown in _spans(line, present):
+        pieces += [line[at:start], shown]
+        at = end
+    return b"".join([*pieces, line[at:]]) if pieces else line
+
+
+def _spans(line: bytes, present: Iterable[_Form]) -> list[_Span]:
+    """Where values are; what overlaps is one, called after what begins first, or is longest."""
+    hits = sorted(
+        (start, -len(form), shown) for form, shown in present for start in _places(form, line)
+    )
+    spans: list[_Span] = []
+    for start, negative_bytes, shown in hits:
+        end = start - negative_bytes
+        if spans and start < spans[-1][1]:
+            begin, before, name = spans[-1]
+            spans[-1] = (begin, max(before, end), name)
+        else:
+            spans.append((start, end, shown))
+    return spans
+
+
+def _places(form: bytes, line: bytes) -> Iterator[int]:
+    start = line.find(form)
+    while start >= 0:
+        yield start
+        start = line.find(form, start + len(form))
+
+
+def _by_probe(forms: set[bytes]) -> dict[bytes, list[bytes]]:
+    """The forms by a piece that each of them has."""
+    found: dict[bytes, list[bytes]] = {}
+    for form in sorted(forms, key=lambda form: len(_distinct_piece(form))):
+        probe = next((probe for probe in found if probe in form), None) or _distinct_piece(form)
+        found.setdefault(probe, []).append(form)
+    return found
 
 
 def _distinct_piece(form: bytes) -> bytes:
@@ -77,33 +113,3 @@ def _distinct_piece(form: bytes) -> bytes:
     longest = max(_PLAIN.findall(form), key=len, default=b"")
     piece: bytes = longest if len(longest) >= MIN_CHARS else form
     return piece[:_PROBE_BYTES]
-
-
-def _as_tree(forms: Mapping[bytes, bytes]) -> bytes:
-    """A pattern for the longest of these at each place, that branches where they differ.
-
-    One alternative for each would be tried in turn at every byte.
-    """
-    tree: dict[int, Any] = {}
-    for form in forms:
-        node = tree
-        for byte in form:
-            node = node.setdefault(byte, {})
-        node[-1] = {}
-    return _pattern_of(tree)
-
-
-def _pattern_of(tree: dict[int, Any]) -> bytes:
-    """The tree's pattern, without recursion along branches that do not fork: forms are long."""
-    branches = []
-    for byte, below in tree.items():
-        if byte < 0:
-            continue
-        run, node = bytes([byte]), below
-        while len(node) == 1 and -1 not in node:
-            [(following, node)] = node.items()
-            run += bytes([following])
-        branches.append(re.escape(run) + (_pattern_of(node) if node.keys() - {-1} else b""))
-    ends_here = -1 in tree
-    body = b"(?:" + b"|".join(branches) + b")"
-    return body + b"?" if ends_here else body

@@ -11,19 +11,15 @@ _MIME_CHARS = 76
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-def forms_of(value: str) -> set[bytes]:
-    """Every form of a value, each without a line break and not shorter than it may be.
-
-    A value of several lines, such as a PEM key, is masked line by line, as it arrives, and as the
-    one line that escaping makes of it.
-    """
+def parts_of(value: str) -> set[str]:
+    """What is masked of a value: all of it, and each of its lines, as they arrive one by one."""
     parts = {value, value.strip(), *map(str.strip, value.splitlines())}
-    found = {
-        form
-        for part in parts
-        if len(part) >= MIN_CHARS
-        for form in (*_escaped(part), *_coded(part))
-    }
+    return {part for part in parts if len(part) >= MIN_CHARS}
+
+
+def forms_of(part: str) -> set[bytes]:
+    """Every form of a part of a value, each without a line break."""
+    found = {*_escaped(part), *_coded(part)}
     return {form for form in found if len(form) >= MIN_CHARS and b"\n" not in form}
 
 

@@ -64,24 +64,33 @@ def ask(host, port):
         asking.recv(1)
 
 port = int(os.environ["LISTENER_PORT"])
-print(json.dumps({
+relay = os.environ["SEQUENCE_API_URL"].split("/")[2].split(":")[0]
+shown = {
     "health": get("/v1/health/live"),
     "rows": get("/v1/strategies", os.environ["SEQUENCE_API_KEY"]),
-    "name": refusal(socket.getaddrinfo, "example.com", 443),
-    "internet": refusal(connect, "1.1.1.1", 443),
     "loopback": refusal(connect, "127.0.0.1", port),
-    "relay": refusal(connect, os.environ["SEQUENCE_API_URL"].split("/")[2].split(":")[0], port),
-    "redis": refusal(connect, "127.0.0.1", int(os.environ["REDIS_PORT"])),
-    "datagrams": refusal(ask, "1.1.1.1", 53),
-}))
+    "relay": refusal(connect, relay, port),
+    "redis": refusal(connect, relay, int(os.environ["REDIS_PORT"])),
+    "host": refusal(connect, os.environ["HOST_ADDRESS"], port),
+    "private": refusal(connect, "10.0.0.1", 443),
+    "metadata": refusal(connect, "169.254.169.254", 80),
+    "mail": refusal(connect, "1.1.1.1", 25),
+}
+if os.environ["BEYOND"]:
+    shown |= {
+        "name": refusal(socket.getaddrinfo, "example.com", 443),
+        "internet": refusal(connect, "1.1.1.1", 443),
+        "datagrams": refusal(ask, "1.1.1.1", 53),
+    }
+print(json.dumps(shown))
 """
 
 
 @pytest.fixture
 def listener() -> Iterator[tuple[int, list[Any]]]:
-    """A port of this host's loopback, and the connections that came in on it."""
+    """A port of this host, on every address, and the connections that came in on it."""
     guests: list[Any] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("", 0)) as server:
         thread = threading.Thread(target=_welcome, args=(server, guests))
         thread.start()
         yield server.getsockname()[1], guests
@@ -167,20 +176,39 @@ def test_options_win_over_the_file_for_that_one_deploy(
     assert "t" * 40 not in words
 
 
+@pytest.mark.parametrize("network", [{"mode": "none"}, {}], ids=["closed", "by default"])
 def test_the_api_is_all_that_a_program_reaches(
-    platform: DevPlatform, listener: tuple[int, list[Any]]
+    platform: DevPlatform, listener: tuple[int, list[Any]], network: dict[str, str]
 ) -> None:
+    """All there is where the network is closed; where it is as the runner has it, all of the host
+    and around it. Whether there is an internet to reach is the machine's own affair."""
     port, guests = listener
     with socket.create_connection(("127.0.0.1", port)):
         wait_for("the listener's answer to ourselves", lambda: len(guests) == 1)
     api = platform.live
-    redis_port = platform.facts["redis_url"].rpartition(":")[2].split("/")[0]
-    env = {"LISTENER_PORT": str(port), "REDIS_PORT": redis_port}
-    strategy_id = api.create("reach", REACH, env=env, sequence_api_key=api.key)["strategy_id"]
+    env = {
+        "LISTENER_PORT": str(port),
+        "REDIS_PORT": platform.facts["redis_url"].rpartition(":")[2].split("/")[0],
+        "HOST_ADDRESS": own_address(),
+        "BEYOND": "yes" if network else "",
+    }
+    row = api.create("reach", REACH, env=env, network=network, sequence_api_key=api.key)
+    strategy_id = row["strategy_id"]
     api.wait(strategy_id, status="stopped", status_reason="completed")
     reached = json.loads(api.wait_line(strategy_id, "{"))
     api.delete(strategy_id)
     assert (reached.pop("health"), reached.pop("rows")) == (200, 200)
+    assert len(reached) == (10 if network else 7)
     assert "reached" not in reached.values(), reached
     assert "TimeoutError" not in reached.values(), "a refusal is quick"
     assert len(guests) == 1
+
+
+def own_address() -> str:
+    """That of this host towards the internet, where it has one; nothing is sent."""
+    with socket.socket(type=socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(asking.getsockname()[0])

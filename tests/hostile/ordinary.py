@@ -67,7 +67,7 @@ def ordinary_box() -> Iterator[OrdinaryBox]:
     for script in ("ordinary.py", "sealed.py"):
         shutil.copy(Path(__file__).parent / script, folder)
     try:
-        with _delegated(name) as group, _process(name, folder, group) as process:
+        with delegated(name, ORDINARY_UID) as group, _process(name, folder, group) as process:
             yield OrdinaryBox(process)
     finally:
         shutil.rmtree(folder)
@@ -95,13 +95,13 @@ def _process(name: str, folder: Path, group: Path | None) -> Iterator[subprocess
 
 
 @contextmanager
-def _delegated(name: str) -> Iterator[Path | None]:
+def delegated(name: str, uid: int) -> Iterator[Path | None]:
     """What the remedy says, done. Answers with the group to start the runner in, None: any."""
     found = mounts.find_own()
     if "memory" in found.v1:
         directories = {found.v1[controller] / f"sequence-{name}" for controller in v1.CONTROLLERS}
         for directory in directories:
-            _hand_over(directory)
+            _hand_over(directory, uid)
         yield None
         for directory in directories:
             directory.rmdir()
@@ -110,16 +110,16 @@ def _delegated(name: str) -> Iterator[Path | None]:
     tree = v2.TreeV2(f"above-{name}", found.v2)
     assert tree.prepare() == []
     group = tree.lock_directory() / "delegated"
-    _hand_over(group)
+    _hand_over(group, uid)
     yield group
     for directory in (group / v2.LEAF, group, tree.lock_directory()):
         directory.rmdir()
 
 
-def _hand_over(directory: Path) -> None:
+def _hand_over(directory: Path, uid: int) -> None:
     directory.mkdir()
     for path in (directory, *directory.iterdir()):
-        os.chown(path, ORDINARY_UID, ORDINARY_UID)
+        os.chown(path, uid, uid)
 
 
 def serve(name: str) -> None:

@@ -237,12 +237,13 @@ def test_a_host_short_of_memory_takes_a_program_first(any_box: AnyBox) -> None:
         any_box,
         """
 say([int(read("/proc/self/oom_score_adj")), int(read("/proc/1/oom_score_adj")),
-     write("/proc/self/oom_score_adj", "-1")])
+     write("/proc/self/oom_score_adj", "-1"), write("/proc/self/oom_score_adj", "0")])
 """,
     )
-    program, reaper, lowered = result.seen
+    program, reaper, *lowered = result.seen
     assert program == reaper == max(own, 500)
-    assert lowered == errno.EACCES
+    # Also where its runner has no CAP_SYS_RESOURCE, which would make the value a floor.
+    assert lowered == [errno.EROFS, errno.EROFS]
 
 
 def test_names_and_arguments_that_look_like_options(box: Box) -> None:

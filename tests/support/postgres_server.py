@@ -17,8 +17,9 @@ from support.waiting import wait_until
 
 _USER = "sequence"
 # It is thrown away: nothing has to survive a power cut.
+_FORGETFUL = ("-c", "synchronous_commit=off")
 _OPTIONS = (
-    *("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"),
+    *("-c", "fsync=off", "-c", "full_page_writes=off"),
     *("-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "jit=off"),
 )
 
@@ -26,7 +27,9 @@ _OPTIONS = (
 class PostgresServer:
     """One server; databases are made from templates, which takes milliseconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """`durable`: what was committed survives its own death, though not the machine's."""
+        self._durable = durable
         self.port = free_port()
         self._binaries = postgres_binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="sequence-postgres-"))
@@ -49,6 +52,18 @@ class PostgresServer:
             capture_output=True,
             cwd="/",
         )
+        self._run()
+        return self
+
+    def restart(self) -> None:
+        """Cut everybody off at once and start again from the log, on the same port."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait()
+        self._run()
+
+    def _run(self) -> None:
+        data = self._folder / "data"
         with (self._folder / "postgres.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -56,6 +71,7 @@ class PostgresServer:
                     str(self._binaries / "postgres"),
                     *("-D", str(data), "-h", "127.0.0.1", "-p", str(self.port)),
                     *("-k", str(self._folder), *_OPTIONS),
+                    *(() if self._durable else _FORGETFUL),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -63,7 +79,6 @@ class PostgresServer:
                 cwd="/",
             )
         wait_until(self._answers, f"PostgreSQL answers; see {self._folder}/postgres.log", 30)
-        return self
 
     def url(self, name: str) -> str:
         """URL of a database of this server, as an operator would write it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from sqlalchemy import update
 from support.api import Caller, Web, body, error, web
 from support.archives import base64_of, tar_of, zip_of
 
+from app.api.uploads import LARGE_BYTES
+from app.artifacts.uploads import MOST_AT_ONCE
 from app.database import database_now
 from app.models import ApiKey
 
@@ -57,6 +60,18 @@ DEEP = "[" * 100_000
         ({"manifest": {"a": ["b", {"c": "\0"}]}}, "manifest", "NUL"),
         ({"manifest": []}, "manifest", "Not a valid mapping"),
         ({"risk": {"\0": 1}}, "risk", "NUL"),
+        ({"network": {"mode": "open"}}, "network.mode", "Must be one of: internet, none, allow"),
+        ({"network": {"allow": ["a.com"]}}, "network.allow", "needs mode = 'allow'"),
+        (
+            {"network": {"mode": "allow", "allow": ["a.com", "https://b.com/x"]}},
+            "network.allow.1",
+            "leave scheme and path away; an entry is a host name, *.name, an IPv4 address",
+        ),
+        (
+            {"network": {"mode": "allow", "allow": ["169.254.169.254"]}},
+            "network.allow.0",
+            "link-local, where clouds keep their metadata services",
+        ),
         (
             {"placement": {"latency_target": ["coinbose"]}},
             "placement.latency_target",
@@ -324,3 +339,21 @@ def test_bad_input_never_quotes_a_secret(caller: Caller, caplog: pytest.LogCaptu
         assert canary not in answer.text
     assert canary not in caplog.text
     assert body()
+
+
+@on_one_database
+def test_a_client_has_only_so_many_large_uploads_at_once(web_process: Web) -> None:
+    """Their bodies lie in memory however slowly they come; others are not held up."""
+    mallory, other = web_process.caller("mallory"), web_process.caller("other")
+    large = "A" * (LARGE_BYTES + 4)
+    with ExitStack() as under_way:
+        for _ in range(MOST_AT_ONCE):
+            under_way.enter_context(
+                web_process.services.uploads.one(web_process.principal(mallory).client_id)
+            )
+        refused = mallory.create("large", artifact_base64=large)
+        assert "under way" in error(refused, 503, "SERVICE_UNAVAILABLE")["message"]
+        assert refused.headers["Retry-After"] == "2"
+        assert mallory.create("small").status_code == 201
+        error(other.create("large", artifact_base64=large), 422, "VALIDATION_ERROR")
+    error(mallory.create("large", artifact_base64=large), 422, "VALIDATION_ERROR")

@@ -236,7 +236,7 @@ def test_a_bad_policy_and_a_runner_without_uplink(egress: Box, world: World) -> 
             HostConfig(name=f"no-uplink-{os.getpid()}", ready_slots=1, first_uid=370_000)
         )
     try:
-        with pytest.raises(NoUplinkError, match=r"HostConfig\.uplink"):
+        with pytest.raises(NoUplinkError, match="its operator can set RUNNER_UPLINK=user"):
             host.spawn(Program(argv=["-c", "pass"], network=INTERNET), "run")
     finally:
         host.close()

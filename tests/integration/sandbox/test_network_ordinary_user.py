@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from network_world import GATEWAY, HOST_PUBLIC, PRIVATE, SERVICE_PORT, WEB, World, inside
+from ordinary import delegated
 
 import sandbox
-from sandbox.cgroups import mounts, v1
 
 UID = 412_346
+_numbers = itertools.count(1)
 RUNNER = f"""
 import os, signal, sys, threading
 sys.path.insert(0, sys.argv[2])
-from sandbox import Host, HostConfig, NetworkPolicy, Program, SandboxUnavailableError
+from sandbox import (
+    Host, HostConfig, NetworkPolicy, NoUplinkError, Program, SandboxUnavailableError
+)
 back = threading.Event()
 try:
-    host = Host.open(HostConfig(name=sys.argv[1], ready_slots=1, uplink="user",
+    host = Host.open(HostConfig(name=sys.argv[1], ready_slots=1, uplink=sys.argv[3],
                                 resolvers=("{GATEWAY}",)),
                      lambda event: back.set() if event.kind == "uplink_up" else None)
 except SandboxUnavailableError as error:
@@ -45,6 +50,13 @@ def run(name):
     sys.stderr.write(os.read(box.stderr_fd, 65536).decode())
     said = b"".join(iter(lambda: os.read(box.stdout_fd, 65536), b"")).decode().strip()
     print(said, box.finish().exit_code, len(box.take_refusals()))
+if host.uplink == "none":
+    try:
+        run("first")
+    except NoUplinkError as error:
+        print(error)
+    host.close()
+    sys.exit()
 run("first")
 os.kill(host.netd_pid, signal.SIGKILL)
 assert back.wait(20), "no uplink after netd's death"
@@ -63,29 +75,32 @@ def package() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@dataclass(frozen=True)
+class Place:
+    """`name`: of the runner whose groups are there. `group`: the one to start it in, None: any."""
+
+    name: str
+    group: Path | None
+
+
 @pytest.fixture
-def delegated() -> Iterator[str]:
-    name = f"egress-user-{os.getpid()}"
-    found = mounts.find_own().v1
-    directories = {found[controller] / f"sequence-{name}" for controller in v1.CONTROLLERS}
-    for directory in directories:
-        directory.mkdir()
-        for path in (directory, *directory.iterdir()):
-            os.chown(path, UID, UID)
-    yield name
-    for directory in directories:
-        directory.rmdir()
+def place() -> Iterator[Place]:
+    name = f"egress-user-{os.getpid()}-{next(_numbers)}"
+    with delegated(name, UID) as group:
+        yield Place(name, group)
 
 
 def run_as_user(
-    world: World, name: str, package: Path, tun_mode: str
+    world: World, place: Place, package: Path, tun_mode: str, uplink: str
 ) -> subprocess.CompletedProcess[str]:
     """With a /dev/net/tun of its own: the machine's may be closed to ordinary users."""
+    join = "" if place.group is None else f"echo $$ >{place.group}/cgroup.procs"
     script = f"""
 mknod {package}/tun c 10 200 && chmod {tun_mode} {package}/tun
 mount --bind {package}/tun /dev/net/tun
+{join}
 exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all --bounding-set=-all \
-    /usr/bin/python3 -c "$1" {name} {package}
+    /usr/bin/python3 -c "$1" {place.name} {package} {uplink}
 """
     with inside(world.host):
         return subprocess.run(
@@ -99,19 +114,33 @@ exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all --boundi
         )
 
 
-def test_an_ordinary_user_has_the_same(world: World, delegated: str, package: Path) -> None:
+@pytest.mark.parametrize("uplink", ["user", "auto"])
+def test_an_ordinary_user_has_the_same(
+    world: World, place: Place, package: Path, uplink: str
+) -> None:
     world.zone.clear()
     world.zone["web.example"] = lambda: [WEB]
-    run = run_as_user(world, delegated, package, "0666")
+    run = run_as_user(world, place, package, "0666", uplink)
     assert run.returncode == 0, run.stderr
     # Refused: three addresses and one name; again after the death of netd.
     assert run.stdout.splitlines() == ["0 111 111 111 -2 0 4"] * 2
 
 
 def test_an_ordinary_user_is_told_what_is_missing(
-    world: World, delegated: str, package: Path
+    world: World, place: Place, package: Path
 ) -> None:
-    run = run_as_user(world, delegated, package, "0600")
+    run = run_as_user(world, place, package, "0600", "user")
     assert run.returncode == 1
     assert f"uid {UID} cannot open /dev/net/tun" in run.stderr
     assert "chmod 0666 /dev/net/tun" in run.stderr
+
+
+def test_what_is_missing_costs_no_more_than_the_internet(
+    world: World, place: Place, package: Path
+) -> None:
+    """With `auto` the runner starts, and who asks for the internet is told the remedy."""
+    run = run_as_user(world, place, package, "0600", "auto")
+    assert run.returncode == 0, run.stderr
+    assert "network mode 'allow' needs the internet" in run.stdout
+    assert f"uid {UID} cannot open /dev/net/tun" in run.stdout
+    assert "chmod 0666 /dev/net/tun" in run.stdout

@@ -2,57 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
+from doctor_reports import findings, run
 from sealed import group_directories
 
 import sandbox
-
-ROOT = Path(__file__).resolve().parents[3]
-UID = 414_000
-
-
-@pytest.fixture
-def package() -> Iterator[Path]:
-    """The package where every user may read it."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    shutil.copytree(Path(sandbox.__file__).parent, folder / "sandbox")
-    yield folder
-    shutil.rmtree(folder)
-
-
-def run(
-    *arguments: str, before: Sequence[str] = (), cwd: Path = ROOT, **options: Any
-) -> subprocess.CompletedProcess[str]:
-    python = "/usr/bin/python3" if options else sys.executable
-    return subprocess.run(
-        [*before, python, "-B", "-m", "sandbox.doctor", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        **options,
-    )
-
-
-def findings(text: str, level: str) -> Mapping[str, Any]:
-    """What was found on this level, with its remedies."""
-    report = json.loads(text)
-    assert report["fit"] == all(entry["level"] != "FAIL" for entry in report["findings"])
-    return {
-        entry["what"]: entry["remedy"] for entry in report["findings"] if entry["level"] == level
-    }
 
 
 def test_a_fit_host_is_told_so_in_lines() -> None:
@@ -62,6 +19,8 @@ def test_a_fit_host_is_told_so_in_lines() -> None:
     assert (empty, verdict) == ("", "a runner can start here")
     assert all(line.startswith(("ok ", "warn ", "       ")) for line in lines)
     assert any(line.startswith("ok   the trial run was sealed off: ") for line in lines)
+    if os.geteuid() == 0:  # as another user it depends on who may open /dev/net/tun
+        assert "ok   uplink user: it comes up and carries packets" in lines
 
 
 def test_it_leaves_nothing() -> None:
@@ -100,14 +59,3 @@ def test_no_user_namespaces(tmp_path: Path) -> None:
     refused = [what for what in failed if what.startswith("bubblewrap cannot make namespaces")]
     assert {failed[what]["debian"] for what in refused} == {remedy}
     assert "this root is that of a container without user ids 200000..200063" in failed
-
-
-def test_an_ordinary_user_without_delegation(package: Path) -> None:
-    done = run("--json", cwd=package, user=UID, group=UID, extra_groups=[], env={})
-    assert done.returncode == 1
-    failed = findings(done.stdout, "FAIL")
-    (denied,) = failed
-    assert denied.startswith(f"uid {UID} may not make control groups")
-    assert f"chown -R {UID}" in failed[denied]["debian"]
-    shared = "strategies share the runner's own user id, and with it the kernel's per-user quotas"
-    assert shared in findings(done.stdout, "warn")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from sqlalchemy import event
 from support.api import Caller, web
 from support.owners import Rows, claimed, claims_of, disconnecting
 from support.postgres_server import PostgresServer
@@ -20,7 +21,7 @@ from app.redis_client import connect
 from app.runners.wake import Waker
 from tasks.claims import Claim
 from tasks.control import Registry, RunControl
-from tasks.heartbeat import Heartbeat, HeartbeatConfig, fence_after_s
+from tasks.heartbeat import Heartbeat, HeartbeatConfig, fence_after_s, guard_after_s
 from tasks.wake import WakeListener
 
 RUNNER = "runner-1"
@@ -36,13 +37,17 @@ class Pulse:
         self.lease_s = lease_s
         self.rows.add_runner(RUNNER, last_heartbeat_at=0.0)
         config = HeartbeatConfig(RUNNER, interval_s, lease_s)
-        self.heartbeat = Heartbeat(config, database, self.claims, self.registry)
+        self.extended: dict[str, float] = {}
+        self.heartbeat = Heartbeat(config, database, self.claims, self.registry, self.extend)
+
+    def extend(self, runs: list[str], until_s: float) -> None:
+        self.extended.update(dict.fromkeys(runs, until_s))
 
     def run(self, strategy_id: str) -> tuple[Claim, RunControl]:
         """What a runner does about a claim."""
         fence_at = time.monotonic() + fence_after_s(self.lease_s)
         claim = claimed(self.claims, strategy_id)
-        control = RunControl(strategy_id, claim.epoch, fence_at)
+        control = RunControl(strategy_id, claim.epoch, fence_at, claim.run_id)
         self.registry.add(control)
         return claim, control
 
@@ -71,10 +76,37 @@ def test_it_keeps_lease_and_fence_ahead(database: Database, waiting: str) -> Non
         # The lease must outlive the fence, or another runner takes what still runs here.
         assert pulse.rows.now() + (control.fence_at - time.monotonic()) < lease
         assert not control.is_overdue
+        # The guard comes after the fence, and before anybody else may come.
+        guarded_until = wait_until(lambda: pulse.extended.get(control.run_id), "it is guarded")
+        assert guarded_until > first_fence
+        assert fence_after_s(pulse.lease_s) < guard_after_s(pulse.lease_s) < pulse.lease_s
         runner = pulse.rows.runner(RUNNER)
         assert runner is not None
         assert runner.running == 1
         assert runner.last_heartbeat_at > pulse.rows.now() - 2
+
+
+def test_a_beat_is_two_statements_however_many_runs_there_are(
+    database: Database, caller: Caller
+) -> None:
+    pulse = Pulse(database, interval_s=5, lease_s=15)
+    for number in range(12):
+        row = caller.created(f"s{number}", start_immediately=True)
+        pulse.run(row["strategy_id"])
+    said: list[str] = []
+
+    def listen(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        said.append(statement.split(maxsplit=1)[0])
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    try:
+        pulse.heartbeat.beat()
+    finally:
+        event.remove(database.engine, "before_cursor_execute", listen)
+        for control in pulse.registry.snapshot():
+            pulse.registry.remove(control)
+    assert [word for word in said if word != "BEGIN"] == ["UPDATE", "UPDATE"]
+    assert len(pulse.extended) == 12
 
 
 def test_it_passes_a_stop_on(database: Database, caller: Caller, waiting: str) -> None:

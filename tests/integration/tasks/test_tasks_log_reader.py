@@ -16,7 +16,7 @@ from app.logs import stream
 from app.logs.stream import Line
 from tasks.logs.capture import Capture
 from tasks.logs.limits import UNLIMITED, Rate
-from tasks.logs.reader import LogReader
+from tasks.logs.reader import LogReader, reader_for
 from tasks.logs.redaction import Redactor
 from tasks.logs.shipper import LogShipper
 
@@ -141,3 +141,27 @@ def test_a_run_that_cannot_be_read_leaves_the_others(
     assert [line.text for line in stored(redis, fine)] == ["two", "the end"]
     broken.end()
     assert stored(redis, broken)[-1].text == "the end"
+
+
+def test_a_run_whose_masking_is_costly_has_a_reader_of_its_own(
+    reader: LogReader, shipper: LogShipper, redis: Redis
+) -> None:
+    run_log = shipper.open("strategy", "costly")
+    secret = "\n".join(f"line {number} of a key" for number in range(200))
+    capture = Capture(run_log, Redactor({"KEY": secret}), UNLIMITED)
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    errors, quiet = os.pipe2(os.O_NONBLOCK)
+    with reader_for(capture, reader) as own:
+        assert own is not reader
+        watched = own.watch(capture, reading, errors)
+        os.write(writing, b"before\nline 17 of a key\n")
+        os.close(writing)
+        os.close(quiet)
+        own.finish(watched, 5)
+    assert not own.is_alive()
+    os.close(reading)
+    os.close(errors)
+    run_log.close("the end")
+    wait_until(lambda: run_log.is_done, "everything is stored")
+    lines = [line.text for line in stream.read_after(redis, "costly", 0, 10)]
+    assert lines == ["before", "[secret KEY]", "the end"]

@@ -164,6 +164,28 @@ def test_too_much_memory_is_called_so(place: Station) -> None:
     place.wait_for(strategy_id, "stopped")
 
 
+def test_a_full_workspace_is_called_so_and_not_out_of_memory(place: Station) -> None:
+    strategy_id = place.start(
+        """
+        with open("history", "wb", buffering=0) as file:
+            while file.write(bytes(65536)):
+                pass
+        """,
+        resources={"memory_mb": 64},
+    )
+    run_id = place.wait_for_run(strategy_id, 1, "workspace_full")
+    place.caller.ask(strategy_id, "stop")
+    lines = place.lines(strategy_id, run_id)
+    assert ("stderr", "OSError: [Errno 28] No space left on device") in lines
+    channel, text = lines[-2]
+    assert (channel, text.partition(" at the end")[0]) == ("system", "/workspace was full")
+    assert lines[-1][1].startswith("ended with exit code 1; workspace full")
+    (run, *_) = place.rows.runs(strategy_id)
+    assert run.usage is not None
+    assert run.usage["oom_kills"] == 0
+    place.wait_for(strategy_id, "stopped")
+
+
 def test_a_program_that_kills_itself_is_not_out_of_memory(place: Station) -> None:
     strategy_id = place.start("import os; os.kill(os.getpid(), 9)")
     place.wait_for_run(strategy_id, 1, "signal")

@@ -297,3 +297,18 @@ def test_closing_without_redis_ends_in_time_and_says_what_is_lost(
     lost = [record for record in caplog.records if record.message == "log_lines_lost"]
     assert len(lost) == 1
     assert vars(lost[0])["runs"] == ["run"]
+
+
+def test_long_lines_are_trimmed_by_their_bytes(redis_url: str, redis: Redis) -> None:
+    """What is counted is what Redis holds."""
+    with shipping(redis_url, max_bytes=2 << 20) as shipper:
+        run_log = shipper.open("strategy", "run")
+        for number in range(300):
+            run_log.write(Channel.STDOUT, f"{number} " + "\x01" * 20_000)
+            wait_until(lambda: not run_log.has_pending, "the buffer has room")
+        run_log.close("the end")
+        lines = settled(redis, run_log)
+    held = sum(len(fields[b"body"]) for _, fields in redis.xrange(stream.logs_key("run")))
+    assert held < 3 << 20
+    assert lines[-1].text == "the end"
+    assert lines[0].number > 150

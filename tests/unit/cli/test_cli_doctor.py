@@ -56,3 +56,4 @@ def test_the_runners_own_settings_are_taken_from_the_environment(run) -> None:
     text = run("doctor", "--help").out
     assert "RUNNER_NAME" in text
     assert "RUNNER_FIRST_UID" in text
+    assert "RUNNER_UPLINK" in text

@@ -132,7 +132,7 @@ def test_what_not_even_an_operator_opens(network: str) -> None:
 
 
 def test_settings_of_the_host() -> None:
-    with pytest.raises(ValueError, match="use one of none, user, veth"):
+    with pytest.raises(ValueError, match="use one of auto, user, veth, none"):
         HostConfig(name="x", uplink="wifi")
     for wrong in ({"extra_blocked": ("x",)}, {"resolvers": ("dns.example",)}, {"connections": 0}):
         with pytest.raises(ValueError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sandbox import NetworkPolicy
 from sandbox.network import router, ruleset
+from sandbox.network.refusals import protocol_name
 
 
 def test_no_policy_opens_nothing() -> None:
@@ -44,3 +47,21 @@ def test_addresses_of_slots() -> None:
     assert router.slot_address(130_560) == router.slot_address(0) == "198.18.1.0"
     assert "198.18.0.1" not in many
     assert not any(address.startswith("198.19.255.") for address in many)
+
+
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [
+        ("tcp", "tcp"),
+        (6, "tcp"),
+        ("6", "tcp"),
+        (17, "udp"),
+        (1, "icmp"),
+        (47, "47"),
+        ("gre", "gre"),
+    ],
+)
+def test_protocols_have_one_name_on_hosts_with_and_without_a_list(
+    found: str | int, name: str
+) -> None:
+    assert protocol_name(found) == name

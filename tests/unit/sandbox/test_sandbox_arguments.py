@@ -56,7 +56,8 @@ def test_order_of_the_set_up(payload: Payload) -> None:
         given[given.index("--dir") + 5],
         "/workspace/a/b",
     ]
-    assert given[-8:-2] == ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/workspace"]
+    sealed = [word for place in ("/dev", "/proc", "/") for word in ("--remount-ro", place)]
+    assert given[-10:-2] == [*sealed, "--chdir", "/workspace"]
     assert content(int(given[-1])) == b"filter"
 
 

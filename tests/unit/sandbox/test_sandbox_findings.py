@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import HostConfig, SandboxUnavailableError, checks
-from sandbox.checks import namespaces, tools, user_ids
+from sandbox.checks import namespaces, network, tools, user_ids
 from sandbox.findings import Level, Remedy, fail, failed, ok, warn
 
 BWRAP = "/usr/bin/bwrap"
@@ -85,6 +85,26 @@ def test_an_old_bubblewrap_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [finding.level for finding in found] == [Level.FAIL]
     assert "bubblewrap 0.8 is needed" in found[0].what
     assert "says bubblewrap 0.4.1" in found[0].what
+
+
+@pytest.mark.parametrize(("uplink", "level"), [("user", Level.FAIL), ("auto", Level.WARN)])
+def test_an_old_slirp4netns_is_in_the_way_of_who_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uplink: str, level: Level
+) -> None:
+    old = tmp_path / "slirp4netns"
+    old.write_text("#!/bin/sh\necho slirp4netns version 0.3.1\n")
+    old.chmod(0o755)
+    monkeypatch.setattr(tools, "_SEARCH_PATH", f"{tmp_path}:{tools._SEARCH_PATH}")
+    monkeypatch.setattr(network.requirements, "user_problems", lambda: iter(()))
+    (found,) = [
+        finding
+        for finding in network.check(HostConfig(name="x", uplink=uplink))
+        if finding.level != Level.OK
+    ]
+    assert found.level == level
+    assert "slirp4netns 1.0 is needed" in found.what
+    assert found.remedy is not None
+    assert found.remedy.ubuntu is not None
 
 
 def test_subordinate_ids_that_meet_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

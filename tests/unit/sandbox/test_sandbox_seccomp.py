@@ -138,12 +138,35 @@ def test_every_socket_family(verdict) -> None:  # type: ignore[no-untyped-def]
     allowed = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
     for call in ("socket", "socketpair"):
         for family in range(64):
-            if family != socket.AF_NETLINK:
-                expected = bpf.ALLOW if family in allowed else bpf.refuse(errno.EAFNOSUPPORT)
-                assert verdict(call, family, 1, 0) == expected, family
-        for protocol in range(32):
-            expected = bpf.ALLOW if protocol == 0 else bpf.refuse(errno.EAFNOSUPPORT)
-            assert verdict(call, socket.AF_NETLINK, 3, protocol) == expected, protocol
+            expected = bpf.ALLOW if family in allowed else bpf.refuse(errno.EAFNOSUPPORT)
+            assert verdict(call, family, 1, 0) == expected, family
+        for family in allowed:
+            for protocol in range(300):
+                known = protocol in (0, 1, 6, 17)
+                expected = bpf.ALLOW if known else bpf.refuse(errno.EPROTONOSUPPORT)
+                assert verdict(call, family, 1, protocol) == expected, (family, protocol)
+
+
+def test_socket_options_by_level_and_name(verdict) -> None:  # type: ignore[no-untyped-def]
+    high = 0xDEADBEEF << 32
+    of_socket = dict.fromkeys((26, 50, 51, 52, 37, 65, 60, 61), bpf.EPERM) | {8: bpf.refuse(0)}
+    for option in range(128):
+        expected = of_socket.get(option, bpf.ALLOW)
+        assert verdict("setsockopt", 3, high | 1, high | option) == expected, option
+        for level, ignored in ((0, 11), (41, 25), (17, None)):
+            expected = bpf.refuse(0) if option == ignored else bpf.ALLOW
+            assert verdict("setsockopt", 3, level, option) == expected, (level, option)
+        expected = bpf.EPERM if option in (14, 32, 38) else bpf.ALLOW
+        assert verdict("setsockopt", 3, socket.IPPROTO_TCP, option) == expected, option
+
+
+def test_the_limit_of_core_dumps_can_be_read_and_not_set(verdict) -> None:  # type: ignore[no-untyped-def]
+    assert verdict("setrlimit", 4) == bpf.EPERM
+    assert verdict("setrlimit", 7) == bpf.ALLOW
+    assert verdict("prlimit64", 0, 4, 0, 0x7FFF0000) == bpf.ALLOW
+    for pointer in (0x1000, 1 << 32, 0x7FFF_00001000):
+        assert verdict("prlimit64", 0, 4, pointer) == bpf.EPERM
+        assert verdict("prlimit64", 0, 7, pointer) == bpf.ALLOW
 
 
 @pytest.mark.parametrize("name", MACHINE_NAMES)
@@ -210,9 +233,7 @@ def test_socket_families(verdict) -> None:  # type: ignore[no-untyped-def]
     refused = bpf.refuse(errno.EAFNOSUPPORT)
     for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6):
         assert verdict("socket", family, 1, 0) == bpf.ALLOW
-    assert verdict("socket", socket.AF_NETLINK, 3, 0) == bpf.ALLOW
-    assert verdict("socket", socket.AF_NETLINK, 3, 12) == refused
-    for family in (17, 38, 40):  # packet, alg, vsock
+    for family in (16, 17, 38, 40):  # netlink, packet, alg, vsock
         assert verdict("socket", family, 1, 0) == refused
     assert verdict("socketpair", socket.AF_UNIX, 1, 0) == bpf.ALLOW
 

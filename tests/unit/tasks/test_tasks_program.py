@@ -87,7 +87,7 @@ def test_limits_follow_the_resources() -> None:
     limits = build(claim()).limits
     assert limits.cpu_millis == 250
     assert limits.memory_bytes == 64 << 20
-    assert limits.workspace_bytes <= limits.memory_bytes
+    assert limits.workspace_bytes == limits.memory_bytes // 2
 
 
 def test_the_largest_artifact_that_is_accepted_can_be_run() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import threading
 import urllib.parse
 from collections.abc import Callable
 
@@ -78,6 +79,35 @@ def test_a_value_of_several_lines_is_masked_line_by_line() -> None:
         assert "[secret PEM]" in text_of(redact, line)
     assert text_of(redact, "ab") == "ab"
     assert "MIIE" not in text_of(redact, json.dumps(key)) + text_of(redact, key)
+
+
+def test_what_overlaps_is_masked_as_a_whole() -> None:
+    redact = Redactor({"FIRST": "abcdef", "SECOND": "defghi", "INNER": "bcdefg"})
+    assert redact(b"-abcdefghi-") == b"-[secret FIRST]-"
+
+
+def test_other_threads_have_their_turn_while_a_hostile_line_is_masked() -> None:
+    """A line that took a quarter of a minute with the interpreter's lock held: longer than a lease,
+    so that every strategy of the runner was given up."""
+    value = "\n".join(("a" * (number % 50) + f"b{number:x}").ljust(6, "c") for number in range(300))
+    redact = Redactor({"KEY": value})
+    turns, ended = [0], threading.Event()
+
+    def count() -> None:
+        while not ended.is_set():
+            turns[0] += 1
+            ended.wait(0.0005)
+
+    other = threading.Thread(target=count)
+    other.start()
+    before = turns[0]
+    masked = redact(b"a" * 65536)
+    after = turns[0]
+    ended.set()
+    other.join()
+    assert masked == b"a" * 65536
+    assert after - before >= 3
+    assert redact.is_costly
 
 
 @pytest.mark.parametrize("name", ENCODERS)

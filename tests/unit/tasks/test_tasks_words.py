@@ -6,7 +6,7 @@ import pytest
 
 from tasks.claims import Claim, Verdict
 from tasks.ending import Cause, Ending
-from tasks.words import farewell, greeting
+from tasks.words import evidence, farewell, greeting
 
 CLAIM = Claim(
     strategy_id="s",
@@ -105,3 +105,30 @@ def test_the_farewell_says_how_it_ended_and_what_follows(
     ending: Ending, verdict: Verdict, words: str
 ) -> None:
     assert farewell(ending, verdict) == words
+
+
+@pytest.mark.parametrize(
+    ("ending", "lines"),
+    [
+        (Ending(Cause.PROGRAM, 1), []),
+        (
+            Ending(Cause.PROGRAM, 0, full=("/workspace", "/tmp")),
+            [
+                "/workspace was full at the end, by size or by number of files; it may grow to half"
+                " of memory_mb (512), and what is in it counts as memory",
+                "/tmp was full at the end, by size or by number of files; it may grow to a quarter"
+                " of memory_mb (512), and what is in it counts as memory",
+            ],
+        ),
+        (
+            Ending(Cause.TIME_OUT, 143, lived_s=20.0, usage={"throttled_s": 14.84}),
+            [
+                "its CPU share (250 cpu_millis) was used up for 14.8 s of the 20.0 s that it lived",
+            ],
+        ),
+        (Ending(Cause.TIME_OUT, 143, lived_s=20.0, usage={"throttled_s": 0.4}), []),
+        (Ending(Cause.PROGRAM, 1, lived_s=20.0, usage={"throttled_s": 14.84}), []),
+    ],
+)
+def test_what_was_measured_explains_the_end(ending: Ending, lines: list[str]) -> None:
+    assert list(evidence(CLAIM, ending)) == lines

@@ -1,0 +1,104 @@
+"""A runner that stands still for longer than its lease: its program is dead before another's."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from support.runner import Station, control_groups, station
+from support.waiting import wait_until
+from support.worker import Worker
+
+from tasks.sweep import Sweep
+
+LEASE_S = 3
+STUBBORN = """
+    import os, signal, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("ready", os.environ["SEQUENCE_RUN_EPOCH"])
+    while True:
+        time.sleep(60)
+"""
+
+
+@pytest.fixture
+def place(sqlite_url: str, redis_url: str) -> Iterator[Station]:
+    with station(sqlite_url, redis_url, LEASE_SECS=LEASE_S, HEARTBEAT_SECS=0.3) as made:
+        yield made
+
+
+@contextmanager
+def worker(place: Station, log: Path) -> Iterator[Worker]:
+    made = Worker(place, log)
+    try:
+        made.wait_ready()
+        yield made
+        assert made.terminate() == 0, made.said
+        assert control_groups(place.environ["RUNNER_NAME"]) == []
+    finally:
+        made.kill()
+
+
+def pids_of(run_id: str) -> list[str]:
+    """The processes of a run, as the kernel counts them."""
+    groups = Path("/sys/fs/cgroup").glob(f"**/{run_id}/cgroup.procs")
+    return sorted({pid for file in groups for pid in _read(file).split()})
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""  # the run was cleared away meanwhile
+
+
+def test_its_program_is_dead_before_the_lease_is(
+    place: Station, redis: Redis, tmp_path: Path
+) -> None:
+    with worker(place, tmp_path / "worker.log") as frozen:
+        strategy_id = place.start(STUBBORN)
+        place.wait_for_line(strategy_id, "ready 1")
+        run_id = place.rows.runs(strategy_id)[0].run_id
+        sweep = Sweep(place.rows.database, place.web.services.announcer, redis, 10)
+        os.kill(frozen.process.pid, signal.SIGSTOP)
+        try:
+            # What it had committed before it stood still is all that counts from here on.
+            lease = place.rows.strategy(strategy_id).lease_expires_at
+            assert lease is not None
+            assert pids_of(run_id)
+            wait_until(lambda: not pids_of(run_id), "its program is dead")
+            assert place.rows.now() < lease
+            wait_until(lambda: sweep.run_once() > 0, "the sweep finds the lease expired")
+            assert place.row(strategy_id)["status"] == "queued"
+            assert not pids_of(run_id)
+        finally:
+            os.kill(frozen.process.pid, signal.SIGCONT)
+        # It wakes up, finds its run dead and the row another's, and takes it up anew.
+        place.wait_for_line(strategy_id, "ready 2")
+        assert [run.reason for run in place.rows.runs(strategy_id)] == ["runner_lost", None]
+        row = place.row(strategy_id)
+        assert (row["status"], row["restart_count"]) == ("running", 0)
+
+
+def test_one_that_wakes_up_before_anybody_looked_is_no_crash_of_the_program(
+    place: Station, tmp_path: Path
+) -> None:
+    with worker(place, tmp_path / "worker.log") as frozen:
+        strategy_id = place.start(STUBBORN)
+        place.wait_for_line(strategy_id, "ready 1")
+        run_id = place.rows.runs(strategy_id)[0].run_id
+        os.kill(frozen.process.pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: not pids_of(run_id), "its program is dead")
+        finally:
+            os.kill(frozen.process.pid, signal.SIGCONT)
+        place.wait_for_line(strategy_id, "ready 2")
+        first, _ = place.rows.runs(strategy_id)
+        assert first.reason == "runner_lost", place.lines(strategy_id, run_id)
+        row = place.row(strategy_id)
+        assert (row["restart_count"], place.rows.strategy(strategy_id).failure_streak) == (0, 0)
