@@ -13,6 +13,7 @@ from benchmarks.report import Row
 STRATEGIES = 50
 FOLLOWERS = 200
 MEASURED_S = 10.0
+SETTLE_S = 3.0
 
 _LOGS = """\
 import time
@@ -33,7 +34,7 @@ def rows(platform: Platform) -> list[Row]:
     sockets = [_follow(platform, ids[number % STRATEGIES]) for number in range(FOLLOWERS)]
     before_s = _cpu_s(platform.pids["web"])
     late_ms, heard = _listen(sockets)
-    core = (_cpu_s(platform.pids["web"]) - before_s) / MEASURED_S * 100
+    core = (_cpu_s(platform.pids["web"]) - before_s) / (SETTLE_S + MEASURED_S) * 100
     for one in sockets:
         one.close()
     for strategy_id in ids:
@@ -68,7 +69,8 @@ def _listen(sockets: list[socket.socket]) -> tuple[list[float], int]:
     with selectors.DefaultSelector() as selector:
         for one in sockets:
             selector.register(one, selectors.EVENT_READ)
-        began_at, until = time.time(), time.monotonic() + MEASURED_S
+        began_at = time.time() + SETTLE_S
+        until = time.monotonic() + SETTLE_S + MEASURED_S
         while time.monotonic() < until:
             for key, _ in selector.select(0.1):
                 one = key.fileobj
