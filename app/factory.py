@@ -10,12 +10,14 @@ from app.clients.service import KeyHasher
 from app.database import Database
 from app.errors import BadRequestError
 from app.health.routes import blueprint as health
+from app.history.routes import blueprint as history
 from app.logs.chunks import ChunkStore
 from app.logs.feed import Feeds
 from app.logs.routes import blueprint as logs
 from app.logs.source import LogSource
 from app.observability import configure_logging
 from app.redis_client import connect
+from app.runners.routes import blueprint as runners
 from app.runners.wake import Waker
 from app.secrets.envelope import Sealer
 from app.settings import Settings
@@ -41,7 +43,7 @@ def create_app(settings: Settings) -> Flask:
     envelope.init_app(app)
     app.before_request(_refuse_what_is_not_json)
     api = envelope.EnvelopeApi(app)
-    for blueprint in (strategies, logs, health):
+    for blueprint in (strategies, history, logs, runners, health):
         api.register_blueprint(blueprint)
     return app
 

@@ -17,7 +17,7 @@ from app.settings_parsers import InvalidValueError
 from app.settings_variable import Role, Variable
 from app.settings_variable import variable as _variable
 
-__all__ = ["Role", "Settings", "SettingsError", "Variable", "load", "variables"]
+__all__ = ["Role", "Settings", "SettingsError", "Variable", "example_file", "load", "variables"]
 
 
 class SettingsError(Exception):
@@ -148,6 +148,20 @@ class Settings(LogSettings):
         parser=parse.integer(1, 2000),
         unit="strategies",
         default="50",
+    )
+    runner_cpu_millis: int = _variable(
+        "RUNNER_CPU_MILLIS",
+        "CPU that this runner's strategies may be given in all; 0: as much as they ask for.",
+        parser=parse.integer(0, 10_000_000),
+        unit="thousandths of a core",
+        default="0",
+    )
+    runner_memory_mb: int = _variable(
+        "RUNNER_MEMORY_MB",
+        "Memory that this runner's strategies may be given in all; 0: as much as they ask for.",
+        parser=parse.integer(0, 100_000_000),
+        unit="MB",
+        default="0",
     )
     runner_start_cpu_millis: int = _variable(
         "RUNNER_START_CPU_MILLIS",

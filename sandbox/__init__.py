@@ -23,6 +23,7 @@ from sandbox.outcome import Outcome, Usage
 from sandbox.policy import NetworkPolicy
 from sandbox.program import MAX_FILES, Limits, Program, WorkspaceFile
 from sandbox.running import Sandbox
+from sandbox.stacks import prepared as with_stacks
 
 __all__ = [
     "API_ADDRESS",
@@ -48,4 +49,5 @@ __all__ = [
     "UplinkDownError",
     "Usage",
     "WorkspaceFile",
+    "with_stacks",
 ]

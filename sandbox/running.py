@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sandbox import cgroups
+from sandbox import cgroups, stacks
 from sandbox.errors import SandboxError
 from sandbox.network.refusals import Refusal
 from sandbox.outcome import Outcome, Usage, outcome_of
@@ -70,6 +70,14 @@ class Sandbox:
         with self._lock, contextlib.suppress(ProcessLookupError):
             if self._started is not None and self._final is None:
                 signal.pidfd_send_signal(self._started.program_fd, signal.SIGTERM)
+
+    def ask_for_stacks(self) -> bool:
+        """Make a program that `stacks.prepared` returned write the stacks of its threads to its
+        stderr; False when its first process cannot. No effect after the end."""
+        with self._lock:
+            if self._started is None or self._final is not None:
+                return False
+            return stacks.ask(self._started.program_fd)
 
     def end_start(self) -> None:
         """Put the lasting CPU quota in force. No effect after the end."""

@@ -20,6 +20,7 @@ EXIT_INTERRUPTED = 130
 COMMANDS = {
     "login": "sequence_cli.commands.login:login",
     "strategy": "sequence_cli.commands.strategy:strategy",
+    "runners": "sequence_cli.commands.runners:runners",
     "dev": "sequence_cli.dev.command:dev",
     "doctor": "sequence_cli.commands.doctor:doctor",
 }

@@ -16,6 +16,7 @@ from app.database import Database, database_now
 from app.logs import stream
 from app.redis_client import connect
 from app.runners import repository as runners
+from app.runners.capacity import Size
 from app.runners.models import Runner as RunnerRow
 from app.secrets.envelope import Opener
 from app.settings import Settings
@@ -30,6 +31,7 @@ from tasks.logs.bounds import Bounds
 from tasks.logs.reader import LogReader
 from tasks.logs.shipper import LogShipper
 from tasks.program import Terms, api_relay
+from tasks.room import Room
 from tasks.runner import Parts, Runner
 from tasks.usage import NetworkNews, UsageSampler
 from tasks.wake import WakeListener
@@ -97,7 +99,13 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
     announcer = Announcer(settings)
     registry = Registry()
     claims = Claims(
-        database, identity.runner_id, lease_s=settings.lease_s, runs_kept=settings.log_runs_kept
+        database,
+        identity.runner_id,
+        lease_s=settings.lease_s,
+        runs_kept=settings.log_runs_kept,
+        room=Room(
+            Size.limit(settings.runner_cpu_millis, settings.runner_memory_mb), settings.queues
+        ),
     )
     _sign_in(settings, identity, database)
     _take_over(identity, database, claims, announcer)
@@ -176,6 +184,8 @@ def _sign_in(settings: Settings, identity: Identity, database: Database) -> None
                 version=PLATFORM_VERSION,
                 queues=list(settings.queues),
                 max_strategies=settings.runner_max_strategies,
+                cpu_millis=settings.runner_cpu_millis,
+                memory_mb=settings.runner_memory_mb,
                 started_at=database_now(),
                 last_heartbeat_at=database_now(),
             )

@@ -6,7 +6,7 @@ nothing. Times are the database's, so that runners on many machines agree.
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -17,15 +17,24 @@ from app.clients.models import Client
 from app.database import Database, database_now
 from app.secrets.envelope import Sealed
 from app.strategies import lifecycle
+from app.strategies.hooks import left_behind
 from app.strategies.lifecycle import Change
 from app.strategies.models import Run, Strategy
+from app.strategies.schedule import kept_on
 from app.strategies.states import DesiredState, Event, Reason, Status
 from tasks.ending import Ending, consequence
+from tasks.room import Room
+from tasks.waiting_room import call, enter
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A strategy that this runner owns now, with everything that is needed to run it."""
+    """A strategy that this runner owns now, with everything that is needed to run it.
+
+    Attributes:
+        hook_due: why an earlier run ended whose hook has to run first, if one was left behind.
+        is_hook_only: its owner stopped or deleted it meanwhile: nothing runs after that hook.
+    """
 
     strategy_id: str
     run_id: str
@@ -45,6 +54,8 @@ class Claim:
     watchdog: dict[str, Any]
     secrets: Sealed | None = field(repr=False)
     sequence_api_key: Sealed | None = field(repr=False)
+    hook_due: Reason | None = None
+    is_hook_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,27 +83,49 @@ class Claims:
     """The claims of one runner."""
 
     def __init__(
-        self, database: Database, runner_id: str, *, lease_s: float, runs_kept: int
+        self,
+        database: Database,
+        runner_id: str,
+        *,
+        lease_s: float,
+        runs_kept: int,
+        room: Room | None = None,
     ) -> None:
         self._database = database
         self._runner_id = runner_id
         self._actor = f"runner:{runner_id}"
         self._lease_s = lease_s
         self._runs_kept = runs_kept
+        self.room = room or Room()
 
     def claim(self, strategy_id: str) -> Claim | None:
-        """Take a queued strategy, adding one to its epoch; None when it does not wait."""
+        """Take a queued strategy, adding one to its epoch.
+
+        None when it does not wait, or when there is no room for it: then its row says so, and
+        whoever has room calls it.
+        """
+        run_id = str(uuid.uuid4())
+        claim = None
+        try:
+            claim = self._claim(strategy_id, run_id)
+        finally:
+            if claim is None:
+                self.room.release(run_id)
+        return claim
+
+    def _claim(self, strategy_id: str, run_id: str) -> Claim | None:
         with self._database.transaction() as session:
             row = lifecycle.lock(session, strategy_id)
             if row is None or not _may_be_claimed(row):
                 return None
-            run_id = str(uuid.uuid4())
+            if not enter(session, self.room, row, run_id):
+                return None
             values = {
                 "epoch": row.epoch + 1,
                 "run_id": run_id,
                 "runner_id": self._runner_id,
                 "lease_expires_at": database_now() + self._lease_s,
-                "stop_requested_at": None,
+                "stop_requested_at": None if _is_wanted(row) else database_now(),
                 "exit_code": None,
             }
             try:
@@ -147,11 +180,23 @@ class Claims:
             if row is None or not self._owns(row, claim.epoch):
                 return Verdict(is_ours=False)
             change = consequence(row, ending, self._actor)
-            self._end_run(session, claim.run_id, ending, change.reason)
+            values = {"hook_due": ending.hook_due} | kept_on(row, change.values)
+            change = replace(change, values=values)
+            self._end_run(session, claim, ending, change.reason)
             lifecycle.apply(session, row, change)
-            if row.deleted_at is not None:
+            if row.deleted_at is not None and row.status != Status.QUEUED:
                 return Verdict(True, row.status, change.reason, is_deleted=True)
             return self._verdict(session, row, change.reason)
+
+    def hook_is_done(self, claim: Claim) -> None:
+        """The hook that an earlier run left behind is over; nobody has to run it again."""
+        with self._database.transaction() as session:
+            session.execute(
+                update(Strategy)
+                .where(Strategy.strategy_id == claim.strategy_id, Strategy.epoch == claim.epoch)
+                .values(hook_due=None)
+                .execution_options(synchronize_session=False)
+            )
 
     def take_back(self, runner_ids: list[str]) -> list[tuple[str, str]]:
         """Queue again what dead predecessors left running; id and queue of each."""
@@ -167,20 +212,29 @@ class Claims:
                 if lose_runner(session, row, self._actor)
             ]
 
+    def call_who_fits(self) -> list[tuple[str, str]]:
+        """After room was released: id and queue of those that waited for it and fit now."""
+        if not self.room.is_limited:
+            return []
+        with self._database.transaction() as session:
+            return call(session, self.room)
+
     def _owns(self, row: Strategy, epoch: int) -> bool:
         is_current = row.epoch == epoch and row.runner_id == self._runner_id
         return is_current and row.status == Status.RUNNING
 
-    def _end_run(self, session: Session, run_id: str, ending: Ending, reason: Reason) -> None:
+    def _end_run(self, session: Session, claim: Claim, ending: Ending, reason: Reason) -> None:
         session.execute(
             update(Run)
-            .where(Run.run_id == run_id)
+            .where(Run.run_id == claim.run_id)
             .values(
                 ended_at=database_now(),
                 reason=reason,
                 exit_code=ending.exit_code,
                 usage=ending.usage,
                 isolation=ending.isolation,
+                # With the limits of this run: those of the row may be others by now.
+                evidence=ending.evidence | claim.resources,
             )
         )
 
@@ -215,22 +269,27 @@ def restart_due(session: Session, row: Strategy, actor: str) -> None:
 
 
 def lose_runner(session: Session, row: Strategy, actor: str) -> bool:
-    """Its runner is gone: True if it was queued again, False if a stop or delete was due anyway."""
+    """Its runner is gone: True if it was queued again, False if a stop or delete was due anyway
+    and no hook has to be run by another runner."""
     session.execute(
         update(Run)
         .where(Run.run_id == row.run_id, Run.ended_at.is_(None))
         .values(ended_at=database_now(), reason=Reason.RUNNER_LOST)
     )
-    if row.deleted_at is not None or row.desired_state == DesiredState.STOPPED:
+    due = left_behind(row)
+    if not due and not _is_wanted(row):
         lifecycle.apply(session, row, Change(Event.FINISH_STOP, Reason.STOPPED_BY_USER, actor))
         return False
-    lifecycle.apply(session, row, Change(Event.LOSE_RUNNER, Reason.RUNNER_LOST, actor))
+    lifecycle.apply(session, row, Change(Event.LOSE_RUNNER, Reason.RUNNER_LOST, actor, due))
     return True
 
 
 def _may_be_claimed(row: Strategy) -> bool:
-    is_wanted = row.desired_state == DesiredState.RUNNING and row.deleted_at is None
-    return is_wanted and row.status == Status.QUEUED
+    return row.status == Status.QUEUED and (_is_wanted(row) or row.hook_due is not None)
+
+
+def _is_wanted(row: Strategy) -> bool:
+    return row.desired_state == DesiredState.RUNNING and row.deleted_at is None
 
 
 def _claim(session: Session, row: Strategy) -> Claim:
@@ -254,6 +313,8 @@ def _claim(session: Session, row: Strategy) -> Claim:
         watchdog=row.watchdog,
         secrets=row.sealed("secrets"),
         sequence_api_key=row.sealed("sequence_api_key"),
+        hook_due=Reason(row.hook_due) if row.hook_due else None,
+        is_hook_only=not _is_wanted(row),
     )
 
 

@@ -12,7 +12,7 @@ class RunControl:
 
     Attributes:
         fence_at: monotonic time at which the run must be dead, unless the lease was renewed.
-        run_id: of the claim; what its sandbox is called.
+        run_id: of the claim; what the sandbox of its program is called.
     """
 
     strategy_id: str
@@ -22,6 +22,16 @@ class RunControl:
     fd: int = field(default_factory=lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
     stop_requested: bool = False
     is_lost: bool = False
+
+    @property
+    def hook_name(self) -> str:
+        """What the sandbox of its hook is called."""
+        return f"{self.run_id}-hook"
+
+    @property
+    def sandboxes(self) -> tuple[str, str]:
+        """Everything that must not outlive the lease."""
+        return self.run_id, self.hook_name
 
     def request_stop(self) -> None:
         """The owner wants it to end."""

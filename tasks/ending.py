@@ -6,10 +6,11 @@ from enum import StrEnum
 from typing import Any
 
 from app.database import database_now
+from app.strategies.hooks import left_behind
 from app.strategies.lifecycle import FRESH_START, Change
 from app.strategies.models import Strategy
 from app.strategies.states import DesiredState, Event, Reason
-from tasks.restart import FailureHistory, judge
+from tasks.restart import Ended, FailureHistory, Judgement, Kind, RestartPolicy, Sequel, judge
 
 _SIGNALS = frozenset(signal.Signals)
 
@@ -20,6 +21,7 @@ class Cause(StrEnum):
     PROGRAM = "program"
     STOP = "stop"  # its owner asked
     TIME_OUT = "time_out"  # it ran as long as its owner allowed
+    STALL = "stall"  # it said nothing for as long as its owner allows
     EVICTION = "eviction"  # this runner shuts down
     FENCE = "fence"  # the lease could not be kept
     SANDBOX = "sandbox"  # we could not run it; another attempt may
@@ -39,6 +41,7 @@ class Ending:
         lived_s: seconds from spawn to exit.
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
+        hook_due: the reason whose hook has still to be run, before the next start.
     """
 
     cause: Cause
@@ -50,26 +53,78 @@ class Ending:
     explanation: str = ""
     usage: dict[str, Any] | None = None
     isolation: dict[str, Any] | None = None
+    hook_due: Reason | None = None
 
     @property
-    def failure_reason(self) -> Reason:
-        """Which kind of failure a program's own end was."""
+    def own_reason(self) -> Reason:
+        """Why this run ended, whatever its row says of the strategy: what its hooks are told."""
+        if self.cause in _DIRECT:
+            return _DIRECT[self.cause][1]
+        if self.cause == Cause.STOP:
+            return Reason.STOPPED_BY_USER
+        return self.judged_by_itself[1]
+
+    @property
+    def kind(self) -> Kind:
+        """What a restart depends on: the program's own end, its time-out, or we who failed."""
+        if self.cause != Cause.PROGRAM:
+            ours = {Cause.TIME_OUT: Kind.TIMEOUT, Cause.STALL: Kind.STALLED}
+            return ours.get(self.cause, Kind.PLATFORM)
         if self.was_oom:
-            return Reason.OOM
-        if "/workspace" in self.full:
-            return Reason.WORKSPACE_FULL
-        if self.exit_code is not None and self.exit_code - 128 in _SIGNALS:
-            return Reason.SIGNAL
-        return Reason.EXIT_NONZERO
+            return Kind.OOM
+        if self.exit_code == 0:
+            return Kind.COMPLETED
+        is_signal = self.exit_code is not None and self.exit_code - 128 in _SIGNALS
+        return Kind.SIGNAL if is_signal else Kind.EXIT
+
+    @property
+    def judged_by_itself(self) -> tuple[Event, Reason]:
+        """Event and reason of a run that nobody asked to end, unless its policy gives it up."""
+        event, reason = _OWN[self.kind]
+        return event, Reason.WORKSPACE_FULL if self.is_full else reason
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What is known of the end, for the run's row; text without what a database refuses."""
+        return {
+            "cause": self.cause,
+            "kind": self.kind,
+            "was_oom": self.was_oom,
+            "lived_s": round(self.lived_s, 3),
+            "last_error_line": _storable(self.last_error_line),
+            "explanation": _storable(self.explanation),
+            "full": list(self.full),
+        }
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it failed with no room left in its workspace."""
+        return self.kind in (Kind.EXIT, Kind.SIGNAL) and "/workspace" in self.full
+
+
+def _storable(text: str) -> str:
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 _DIRECT: dict[Cause, tuple[Event, Reason]] = {
     Cause.EVICTION: (Event.EVICT, Reason.EVICTED),
     Cause.FENCE: (Event.LOSE_RUNNER, Reason.RUNNER_LOST),
-    Cause.TIME_OUT: (Event.TIME_OUT, Reason.TIMEOUT),
     Cause.SECRETS: (Event.ABORT, Reason.SECRETS_UNREADABLE),
     Cause.NETWORK: (Event.ABORT, Reason.NETWORK_REFUSED),
     Cause.ARTIFACT: (Event.ABORT, Reason.ARTIFACT_CORRUPT),
+}
+_OWN: dict[Kind, tuple[Event, Reason]] = {
+    Kind.COMPLETED: (Event.COMPLETE, Reason.COMPLETED),
+    Kind.TIMEOUT: (Event.TIME_OUT, Reason.TIMEOUT),
+    Kind.OOM: (Event.FAIL, Reason.OOM),
+    Kind.SIGNAL: (Event.FAIL, Reason.SIGNAL),
+    Kind.EXIT: (Event.FAIL, Reason.EXIT_NONZERO),
+    Kind.STALLED: (Event.FAIL, Reason.STALLED),
+    Kind.PLATFORM: (Event.FAIL, Reason.SANDBOX_ERROR),
+}
+_GIVEN_UP: dict[Sequel, tuple[Event, Reason]] = {
+    Sequel.CRASH_LOOP: (Event.CRASH_LOOP, Reason.CRASH_LOOP),
+    Sequel.MAX_RESTARTS: (Event.FAIL, Reason.MAX_RESTARTS),
 }
 _FINAL = {"desired_state": DesiredState.STOPPED}
 
@@ -79,33 +134,41 @@ def consequence(row: Strategy, ending: Ending, actor: str) -> Change:
     values: dict[str, Any] = {}
     if ending.cause not in (Cause.EVICTION, Cause.FENCE) or ending.exit_code is not None:
         values["exit_code"] = ending.exit_code
+    if ending.cause == Cause.FENCE and (due := left_behind(row)):
+        # Even when a stop was asked for: first another runner has to run the hook.
+        return Change(Event.LOSE_RUNNER, Reason.RUNNER_LOST, actor, values | due)
     if row.stop_requested_at is not None:
         if row.desired_state == DesiredState.STOPPED:
             return Change(Event.FINISH_STOP, Reason.STOPPED_BY_USER, actor, values)
-        return Change(Event.FINISH_RESTART, Reason.RESTARTED_BY_USER, actor, FRESH_START | values)
+        is_replaced = row.status_reason == Reason.REPLACED
+        reason = Reason.REPLACED if is_replaced else Reason.RESTARTED_BY_USER
+        return Change(Event.FINISH_RESTART, reason, actor, FRESH_START | values)
     if ending.cause in _DIRECT:
         event, reason = _DIRECT[ending.cause]
-        if event in (Event.TIME_OUT, Event.ABORT):
-            values |= _FINAL
-        return Change(event, reason, actor, values)
-    if ending.cause == Cause.PROGRAM and ending.exit_code == 0 and not ending.was_oom:
-        return Change(Event.COMPLETE, Reason.COMPLETED, actor, values | _FINAL)
-    return _failure(row, ending, actor, values)
+        return Change(event, reason, actor, values | (_FINAL if event == Event.ABORT else {}))
+    return _by_policy(row, ending, actor, values)
 
 
-def _failure(row: Strategy, ending: Ending, actor: str, values: dict[str, Any]) -> Change:
-    is_ours = ending.cause == Cause.SANDBOX
-    reason = Reason.SANDBOX_ERROR if is_ours else ending.failure_reason
-    past = FailureHistory(row.failure_streak, row.crash_signature, row.crash_count)
-    failure = f"{reason}:{ending.exit_code}:{ending.last_error_line}"
-    judgement = judge(past, lived_s=ending.lived_s, failure=None if is_ours else failure)
+def _by_policy(row: Strategy, ending: Ending, actor: str, values: dict[str, Any]) -> Change:
+    """It ended by itself or by its time-out: whether it comes back is its owner's policy."""
+    kind = ending.kind
+    event, reason = ending.judged_by_itself
+    judgement = _judge(row, ending, f"{reason}:{ending.exit_code}:{ending.last_error_line}")
     history = judgement.history
     values |= {
         "failure_streak": history.streak,
         "crash_signature": history.signature,
         "crash_count": history.repeats,
     }
-    if judgement.delay_s is None:
-        return Change(Event.CRASH_LOOP, Reason.CRASH_LOOP, actor, values | _FINAL)
-    values["next_restart_at"] = database_now() + judgement.delay_s
-    return Change(Event.FAIL, reason, actor, values)
+    if judgement.sequel == Sequel.RESTART:
+        values["next_restart_at"] = database_now() + judgement.delay_s
+        return Change(event, reason, actor, values)
+    if kind != Kind.COMPLETED:
+        event, reason = _GIVEN_UP.get(judgement.sequel, (event, reason))
+    return Change(event, reason, actor, values | _FINAL)
+
+
+def _judge(row: Strategy, ending: Ending, failure: str) -> Judgement:
+    past = FailureHistory(row.failure_streak, row.crash_signature, row.crash_count)
+    run = Ended(ending.kind, ending.lived_s, failure)
+    return judge(past, RestartPolicy.of(row.restart), run)

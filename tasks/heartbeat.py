@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.database import Database, database_now
 from app.runners.models import Runner
 from tasks.claims import Claims
-from tasks.control import Registry
+from tasks.control import Registry, RunControl
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,14 @@ def fence_after_s(lease_s: float) -> float:
 def guard_after_s(lease_s: float) -> float:
     """The same for the guard, which kills when the runner itself did not: later, still in time."""
     return (fence_after_s(lease_s) + lease_s) / 2
+
+
+def guarded_until(control: RunControl, lease_s: float) -> float:
+    """Until when a sandbox of this run may live, unless a beat extends it. Monotonic seconds.
+
+    A beat that comes before the sandbox has begun finds nothing to extend; the next one does.
+    """
+    return control.fence_at - fence_after_s(lease_s) + guard_after_s(lease_s)
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Heartbeat(threading.Thread):
         registry: Registry,
         extend: Callable[[list[str], float], None],
     ) -> None:
-        """`extend` lets runs, by their ids, live until a monotonic time; it must not block."""
+        """`extend` lets sandboxes, by name, live until a monotonic time; it must not block."""
         super().__init__(name="heartbeat", daemon=True)
         self._config = config
         self._database = database
@@ -105,14 +113,15 @@ class Heartbeat(threading.Thread):
         began_at = self._config.clock()
         fence_at = began_at + fence_after_s(self._config.lease_s)
         ours = self._claims.renew([control.strategy_id for control in controls])
-        renewed = []
+        renewed: list[str] = []
         for control in controls:
             epoch, stop = ours.get(control.strategy_id, (None, False))
             is_ours = epoch == control.epoch
             self._registry.apply(control, fence_at=fence_at if is_ours else None, stop=stop)
             if is_ours:
-                renewed.append(control.run_id)
+                renewed += control.sandboxes
         self._extend(renewed, began_at + guard_after_s(self._config.lease_s))
+        used = self._claims.room.used
         with self._database.transaction() as session:
             session.execute(
                 update(Runner)
@@ -120,6 +129,8 @@ class Heartbeat(threading.Thread):
                 .values(
                     last_heartbeat_at=database_now(),
                     running=len(controls),
+                    used_cpu_millis=int(used.cpu_millis),
+                    used_memory_mb=int(used.memory_mb),
                     is_stopping=self.is_stopping,
                 )
             )

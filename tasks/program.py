@@ -10,7 +10,15 @@ from urllib.parse import urlsplit
 from app.artifacts.archive import Archive, ArchiveError, read_archive
 from app.artifacts.intake import MANIFEST_FILE
 from app.secrets.envelope import Opener, Sealed
-from sandbox import API_ADDRESS, ApiRelay, Limits, NetworkPolicy, Program, WorkspaceFile
+from sandbox import (
+    API_ADDRESS,
+    ApiRelay,
+    Limits,
+    NetworkPolicy,
+    Program,
+    WorkspaceFile,
+    with_stacks,
+)
 from tasks.claims import Claim
 
 MANIFEST_PATH = f"/workspace/{MANIFEST_FILE}"
@@ -60,7 +68,7 @@ def build_program(claim: Claim, secrets: dict[str, str], terms: Terms) -> Progra
     except ArchiveError as error:
         raise CorruptArtifactError(str(error)) from None
     files = [*_files(archive), _manifest(claim)]
-    return Program(
+    program = Program(
         argv=(claim.entrypoint,),
         env=_environment(claim, secrets, terms.api_url),
         files=files,
@@ -68,6 +76,7 @@ def build_program(claim: Claim, secrets: dict[str, str], terms: Terms) -> Progra
         limits=_limits(claim, terms, files),
         network=_network(claim, terms),
     )
+    return with_stacks(program) if claim.watchdog.get("silence_secs", 0) > 0 else program
 
 
 def api_relay(api_url: str) -> tuple[ApiRelay, str]:

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,6 +13,7 @@ from app.broker import Announcer
 from app.logs.stream import Channel
 from app.secrets.envelope import EnvelopeError, Opener
 from app.settings import Settings
+from app.strategies.states import Reason
 from sandbox import (
     Host,
     NoUplinkError,
@@ -24,7 +25,8 @@ from sandbox import (
 from tasks.claims import Claim, Claims, Verdict
 from tasks.control import Registry, RunControl
 from tasks.ending import Cause, Ending
-from tasks.heartbeat import Heartbeat, fence_after_s, guard_after_s
+from tasks.heartbeat import Heartbeat, fence_after_s, guarded_until
+from tasks.hooks import Hooks
 from tasks.logs.capture import Capture
 from tasks.logs.limits import Rate
 from tasks.logs.reader import LogReader
@@ -39,7 +41,9 @@ from tasks.words import evidence, farewell, greeting
 log = logging.getLogger(__name__)
 
 _REPORT_RETRY_S = 1.0
-_EVICTION_GRACE_S = 8.0
+# A runner has 30 s from SIGTERM on; what follows the grace takes some of them.
+_EVICTION_GRACE_S = 15.0
+_EVICTION_GRACE_BEFORE_HOOK_S = 8.0
 _ANNOUNCE_AFTER_SHUTDOWN_S = 1.5
 _CAUSES: dict[type[Exception], Cause] = {
     EnvelopeError: Cause.SECRETS,
@@ -78,6 +82,16 @@ class Runner:
         self._shutdown_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._shutdown_at: float | None = None
         self._give_up = threading.Event()
+        self._hooks = Hooks(
+            host=parts.host,
+            opener=parts.opener,
+            terms=parts.terms,
+            start_s=parts.settings.runner_start_s,
+            lease_s=parts.settings.lease_s,
+            shutdown_fd=self._shutdown_fd,
+            reader=parts.reader,
+            log_rate=log_rate(parts.settings),
+        )
 
     def shut_down(self) -> None:
         """Evict everything; safe in a signal handler, for it takes no lock."""
@@ -111,11 +125,45 @@ class Runner:
         run_log = self._parts.shipper.open(strategy_id, claim.run_id)
         try:
             log.info("claimed", extra=_names(claim))
-            run_log.write(Channel.SYSTEM, greeting(claim))
-            ending = self._attempt(claim, control, run_log)
+            ending = self._live(claim, control, run_log)
+            # Before the report: who is announced by it, itself perhaps, may want this very room.
+            self._parts.claims.room.release(claim.run_id)
             self._report(claim, ending, run_log)
         finally:
+            self._parts.claims.room.release(claim.run_id)
             self._parts.registry.remove(control)
+            self._call_who_fits()
+
+    def _live(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
+        """The hook that a lost run left behind, the program, and the hook of its own ending."""
+        if claim.hook_due is not None:
+            instead = self._catch_up(claim, claim.hook_due, control, run_log)
+            if instead is not None:
+                return instead
+        run_log.write(Channel.SYSTEM, greeting(claim))
+        ending = self._attempt(claim, control, run_log)
+        if ending.cause == Cause.FENCE:
+            return ending
+        left = self._hooks.run(claim, control, run_log, ending.own_reason)
+        if left == Cause.FENCE:
+            return replace(ending, cause=Cause.FENCE)
+        return replace(ending, hook_due=ending.own_reason if left else None)
+
+    def _catch_up(
+        self, claim: Claim, due: Reason, control: RunControl, run_log: RunLog
+    ) -> Ending | None:
+        """Run a hook that was left behind; an ending when the program does not start after it."""
+        left = self._hooks.run(claim, control, run_log, due)
+        if left is not None:
+            return Ending(left, hook_due=due)
+        try:
+            self._parts.claims.hook_is_done(claim)
+        except SQLAlchemyError as error:
+            # It runs once more if this runner is lost now: a hook runs at least once.
+            log.warning("hook_not_noted", extra={**_names(claim), "error": type(error).__name__})
+        if claim.is_hook_only or control.stop_requested:
+            return Ending(Cause.STOP)
+        return None if self._shutdown_at is None else Ending(Cause.EVICTION)
 
     def _attempt(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
         """Run it; whatever goes wrong on our side becomes an ending too, never a lost claim."""
@@ -134,10 +182,8 @@ class Runner:
         parts = self._parts
         secrets = open_secrets(claim, parts.opener)
         program = build_program(claim, secrets, parts.terms)
-        # A beat that comes just now finds nothing to extend in the guard; the next one does.
-        lease_s = parts.settings.lease_s
-        guarded_until = control.fence_at - fence_after_s(lease_s) + guard_after_s(lease_s)
-        sandbox = parts.host.spawn(program, run_name=claim.run_id, until_s=guarded_until)
+        until_s = guarded_until(control, parts.settings.lease_s)
+        sandbox = parts.host.spawn(program, run_name=control.run_id, until_s=until_s)
         started_at = time.monotonic()
         parts.sampler.add(claim.run_id, sandbox, run_log)
         try:
@@ -149,7 +195,8 @@ class Runner:
             raise
         finally:
             parts.sampler.remove(claim.run_id)
-        ending = _ending(sandbox, supervision, time.monotonic() - started_at)
+        lived_s = time.monotonic() - started_at - supervision.watchdog.stalled_s
+        ending = _ending(sandbox, supervision, lived_s)
         tell_refusals(sandbox, run_log)
         for line in evidence(claim, ending):
             run_log.write(Channel.SYSTEM, line)
@@ -159,13 +206,16 @@ class Runner:
         self, claim: Claim, control: RunControl, run_log: RunLog, secrets: dict[str, str]
     ) -> Watch:
         settings = self._parts.settings
+        grace_s = claim.stop.get("grace_secs", settings.stop_grace_s)
+        most_s = _EVICTION_GRACE_BEFORE_HOOK_S if claim.hooks else _EVICTION_GRACE_S
         return Watch(
             control=control,
             shutdown_fd=self._shutdown_fd,
             start_s=settings.runner_start_s,
             timeout_s=claim.resources["timeout_secs"],
-            grace_s=settings.stop_grace_s,
-            eviction_grace_s=min(settings.stop_grace_s, _EVICTION_GRACE_S),
+            silence_s=claim.watchdog.get("silence_secs", 0),
+            grace_s=grace_s,
+            eviction_grace_s=min(grace_s, most_s),
             run_log=run_log,
             capture=Capture(run_log, Redactor(secrets), log_rate(settings)),
             reader=self._parts.reader,
@@ -197,6 +247,16 @@ class Runner:
                 log.error("report_failed", extra={**_names(claim), "error": type(error).__name__})
                 if self._give_up.wait(_REPORT_RETRY_S):
                     return None
+
+    def _call_who_fits(self) -> None:
+        """Announce those that waited for room like that which has just become free."""
+        if self._shutdown_at is not None:
+            return
+        try:
+            for strategy_id, queue in self._parts.claims.call_who_fits():
+                self._parts.announcer.announce(strategy_id, queue)
+        except SQLAlchemyError as error:
+            log.warning("nobody_called", extra={"error": type(error).__name__})
 
     def _announce_elsewhere(self, strategy_id: str, queue: str) -> None:
         """Tell the queue; during a shutdown not before our own consumer is gone from it."""

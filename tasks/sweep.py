@@ -13,11 +13,15 @@ from app.broker import Announcer
 from app.database import Database, database_now
 from app.logs import stream
 from app.runners import repository as runners
+from app.runners.wake import Waker
 from app.strategies.models import Strategy
 from app.strategies.service import REPEAT_WINDOW_S
-from app.strategies.states import DesiredState, Status
+from app.strategies.states import DesiredState, Reason, Status
 from app.strategies.termination import bury
 from tasks.claims import lose_runner, restart_due
+from tasks.placing import place_anew
+from tasks.schedules import run_due
+from tasks.waiting_room import call_for_all
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +44,28 @@ class Sweep:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database is away; the next sweep does it all.
         """
-        waiting = self._restarts() + self._lost()
+        waiting = self._restarts() + self._lost() + self._scheduled()
+        waiting += place_anew(self.database) + call_for_all(self.database)
         for strategy_id, queue in waiting:
             self.announcer.announce(strategy_id, queue)
         return len(waiting) + self._announce_again() + self._purge() + self._tidy()
 
     def _restarts(self) -> list[tuple[str, str]]:
-        """Queue failed ones whose delay is over; id and queue of each."""
-        due = (Strategy.status == Status.FAILED) & (Strategy.next_restart_at <= database_now())
+        """Queue those that are to come back and whose delay is over; id and queue of each."""
+        is_over = Strategy.status.in_((Status.FAILED, Status.STOPPED))
+        due = is_over & (Strategy.next_restart_at <= database_now())
         with self.database.transaction() as session:
             rows = _locked(session, due & (Strategy.desired_state == DesiredState.RUNNING))
             for row in rows:
                 restart_due(session, row, _ACTOR)
             return [(row.strategy_id, row.latency_target) for row in rows]
+
+    def _scheduled(self) -> list[tuple[str, str]]:
+        """Start those whose schedule says so; id and queue of each."""
+        ticked = run_due(self.database)
+        for runner_id in ticked.runner_ids:
+            Waker(self.redis).wake(runner_id)
+        return list(ticked.started)
 
     def _lost(self) -> list[tuple[str, str]]:
         """Queue running ones whose lease ran out; id and queue of each."""
@@ -102,6 +115,8 @@ class Sweep:
                         Strategy.status == Status.QUEUED,
                         Strategy.latency_target == queue,
                         overdue,
+                        # Those are called when somebody has room for them.
+                        Strategy.status_reason != Reason.NO_CAPACITY,
                     )
                     .values(announced_at=database_now())
                     .returning(Strategy.strategy_id)
@@ -115,6 +130,7 @@ class Sweep:
             deleted = session.scalars(
                 select(Strategy.strategy_id)
                 .where(Strategy.deleted_at.is_not(None), Strategy.status != Status.RUNNING)
+                .where((Strategy.status != Status.QUEUED) | Strategy.hook_due.is_(None))
                 .limit(_BATCH)
             ).all()
         for done, strategy_id in enumerate(deleted):

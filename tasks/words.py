@@ -40,18 +40,23 @@ def farewell(ending: Ending, verdict: Verdict) -> str:
 
 def _end(ending: Ending) -> str:
     if ending.exit_code is None:
-        return f"the run could not start: {ending.explanation}"
-    how = _exit(ending.exit_code)
+        is_no_failure = ending.cause in (Cause.STOP, Cause.EVICTION, Cause.FENCE)
+        why = f"the run could not start: {ending.explanation}"
+        return "the program was not started" if is_no_failure else why
+    how = exit_in_words(ending.exit_code)
     if ending.was_oom:
         return f"out of memory: the kernel killed it ({how})"
     if ending.cause == Cause.EVICTION:
         return f"its runner shuts down: ended with {how}"
     if ending.cause == Cause.FENCE:
         return "its runner lost the lease and killed it"
+    if ending.cause == Cause.STALL:
+        return f"stalled: ended with {how}"
     return f"ended with {how}"
 
 
-def _exit(exit_code: int) -> str:
+def exit_in_words(exit_code: int) -> str:
+    """`exit code 1`, or `signal SIGKILL` for 137."""
     if exit_code <= 128:
         return f"exit code {exit_code}"
     try:

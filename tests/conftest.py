@@ -19,6 +19,16 @@ from app import migrations
 from app.database import Database
 from app.models import Base
 
+_ONE_AFTER_THE_OTHER = ("tests/hostile/", "tests/integration/sandbox/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share the tests out by file; those that look at the whole host never meet each other."""
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        group = "host" if file.startswith(_ONE_AFTER_THE_OTHER) else file
+        item.add_marker(pytest.mark.xdist_group(group))
+
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:

@@ -19,11 +19,13 @@ _COMPARED_CHARS, _COMPARED_NAMES = 64, 100
 
 @dataclass(frozen=True)
 class Upload:
-    """A checked artifact: its bytes, their hash, and the normalised path of its entrypoint."""
+    """A checked artifact: its bytes, their hash, the normalised paths of its entrypoint and of all
+    of its files."""
 
     content: bytes = field(repr=False)
     sha256: str
     entrypoint: str
+    files: frozenset[str]
 
     @property
     def size_bytes(self) -> int:
@@ -52,7 +54,8 @@ def accept(
         raise _invalid("entrypoint", str(error)) from None
     if archive.file(path) is None:
         raise _invalid("entrypoint", _missing(path, archive))
-    return Upload(content, hashlib.sha256(content).hexdigest(), path)
+    files = frozenset(file.path for file in archive.files)
+    return Upload(content, hashlib.sha256(content).hexdigest(), path, files)
 
 
 def _decode(artifact_base64: str, max_bytes: int) -> bytes:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _HEARTBEAT_S = 10.0
 _AWAY_PAUSE_S = 1.0
 _RECENT_S = 60.0
+# What waits for a runner longer than a moment says so instead of `requested`.
+_FRESH = (Reason.REQUESTED, Reason.NO_RUNNER, Reason.NO_CAPACITY)
 
 
 @dataclass
@@ -114,8 +116,9 @@ def _start_of(session: Session, row: Strategy) -> Cursor:
 
     Who starts a strategy and then follows it sees a crash that was faster than he was.
     """
-    is_fresh_start = row.status == Status.QUEUED and row.status_reason == Reason.REQUESTED
-    if row.epoch == 0 or is_fresh_start:
+    is_fresh_start = row.status == Status.QUEUED and row.status_reason in _FRESH
+    was_never_over = row.restart_count == 0 and row.exit_code is None
+    if row.epoch == 0 or (is_fresh_start and was_never_over):
         return Cursor(row.epoch + 1, 0)
     since_start = row.epoch - row.restart_count
     recent = repository.first_recent_epoch(

@@ -1,6 +1,8 @@
 """Queries about runners."""
 
-from sqlalchemy import delete, select
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from app.database import database_now
@@ -12,15 +14,26 @@ ALIVE_FOR_S = 10.0
 _FORGOTTEN_AFTER_S = 3600.0
 
 
+def live(session: Session) -> Sequence[Runner]:
+    """The runners that take strategies at the moment."""
+    return session.scalars(
+        select(Runner).where(_is_alive(), Runner.is_stopping.is_(False)).order_by(Runner.runner_id)
+    ).all()
+
+
 def live_queues(session: Session) -> set[str]:
     """The queues that at least one live runner serves."""
-    rows = session.scalars(
-        select(Runner.queues).where(
-            Runner.last_heartbeat_at > database_now() - ALIVE_FOR_S,
-            Runner.is_stopping.is_(False),
-        )
-    )
-    return {queue for queues in rows for queue in queues}
+    return {queue for runner in live(session) for queue in runner.queues}
+
+
+def list_all(session: Session) -> list[tuple[Runner, bool]]:
+    """Every runner that is not forgotten, and whether it was heard of lately; by name."""
+    query = select(Runner, _is_alive()).order_by(Runner.name, Runner.host, Runner.started_at)
+    return [(runner, bool(is_alive)) for runner, is_alive in session.execute(query)]
+
+
+def _is_alive() -> ColumnElement[bool]:
+    return Runner.last_heartbeat_at > database_now() - ALIVE_FOR_S
 
 
 def predecessors(session: Session, host_key: str, runner_id: str) -> list[str]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.database import database_now
 from app.runners import repository as runners
+from app.strategies import schedule
 from app.strategies.models import Strategy, StrategyEvent
 from app.strategies.placement import choose_queue
 from app.strategies.states import DesiredState, Event, Reason, Status, next_status
@@ -25,7 +26,7 @@ class Change:
     """One transition.
 
     Attributes:
-        actor: who did it: `key:<id>`, `runner:<id>` or `scheduler`.
+        actor: who did it: `key:<id>`, `runner:<id>`, `scheduler` or `schedule`.
         values: further columns to set in the same statement.
     """
 
@@ -83,11 +84,13 @@ def apply(session: Session, row: Strategy, change: Change) -> Status:
 
 
 def owner_stops(session: Session, row: Strategy, actor: str) -> bool:
-    """The owner wants it stopped; True when a runner has to be told.
+    """The owner wants it stopped, its schedule out of force; True when a runner has to be told.
 
     What waits is stopped at once; what runs is asked to end, and its runner says when it has.
     """
+    is_news = row.desired_state == DesiredState.RUNNING
     row.desired_state = DesiredState.STOPPED
+    was_scheduled, row.next_run_at = row.next_run_at is not None, None
     row.create_fingerprint = None
     if row.status == Status.RUNNING:
         if row.stop_requested_at is None:
@@ -95,22 +98,30 @@ def owner_stops(session: Session, row: Strategy, actor: str) -> bool:
         row.updated_at = database_now()
         session.flush()
         session.refresh(row)
+        if is_news:
+            _record_request(session, row, Change(Event.STOP, Reason.STOPPED_BY_USER, actor))
         return True
     session.flush()
-    if row.status != Status.STOPPED:
+    if row.status == Status.QUEUED and row.hook_due is not None:
+        return True  # a runner takes it for the hook of its lost run alone, and stops it then
+    if row.status != Status.STOPPED or row.next_restart_at is not None or was_scheduled:
         apply(session, row, Change(Event.STOP, Reason.STOPPED_BY_USER, actor))
     return False
 
 
 def owner_starts(session: Session, row: Strategy, actor: str) -> bool:
-    """The owner wants it running; True when runners have to be told that it waits.
+    """The owner wants it running, now and by its schedule; True when runners have to be told.
 
     One that is being stopped is started again once it is gone: never two at a time.
     """
+    is_news = row.desired_state == DesiredState.STOPPED
     row.desired_state = DesiredState.RUNNING
+    schedule.arm(session, row)
     row.create_fingerprint = None
     session.flush()
     if row.status in (Status.QUEUED, Status.RUNNING):
+        if is_news and row.status == Status.RUNNING:
+            _record_request(session, row, Change(Event.START, Reason.REQUESTED, actor))
         return False
     apply(session, row, Change(Event.START, Reason.REQUESTED, actor, FRESH_START))
     return True
@@ -137,6 +148,13 @@ def _values_of(session: Session, row: Strategy, after: Status) -> dict[str, Any]
     if after != Status.RUNNING:
         values |= {"runner_id": None, "lease_expires_at": None, "stop_requested_at": None}
     return values
+
+
+def _record_request(session: Session, row: Strategy, change: Change) -> None:
+    """What its owner asks of a running one changes nothing yet; who asked is on record."""
+    before = Status(row.status)
+    assert next_status(before, change.event) == before  # noqa: S101 - a fault of ours
+    _record(session, row, change, before)
 
 
 def _record(session: Session, row: Strategy, change: Change, before: Status) -> None:

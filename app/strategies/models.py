@@ -1,6 +1,6 @@
 """Rows of strategies, of their runs, and of everything that ever happened to them."""
 
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -72,7 +72,9 @@ class Strategy(Base):
     queued_at: Mapped[float | None]
     announced_at: Mapped[float | None]
     stop_requested_at: Mapped[float | None]
+    hook_due: Mapped[str | None] = mapped_column(String(32))
     next_restart_at: Mapped[float | None]
+    next_run_at: Mapped[float | None] = mapped_column(index=True)
     restart_count: Mapped[int] = mapped_column(default=0)
     failure_streak: Mapped[int] = mapped_column(default=0)
     crash_signature: Mapped[str | None] = mapped_column(String(64))
@@ -87,6 +89,9 @@ class Strategy(Base):
     run: Mapped["Run | None"] = relationship(
         primaryjoin="foreign(Strategy.run_id) == Run.run_id", viewonly=True, lazy="raise"
     )
+
+    # Not a column: `inspect` looks at the runners and says what a queued one waits for.
+    waiting = cast(dict[str, Any] | None, None)
 
     def seal(self, slot: str, sealed: Sealed | None) -> None:
         """Put a sealed value, or nothing, into the four columns of `slot`."""
@@ -123,6 +128,7 @@ class Run(Base):
     exit_code: Mapped[int | None]
     isolation: Mapped[dict[str, Any] | None]
     usage: Mapped[dict[str, Any] | None]
+    evidence: Mapped[dict[str, Any] | None]
     logs_archived_at: Mapped[float | None]
 
 

@@ -136,6 +136,9 @@ class StrategySchema(Schema):
     next_restart_at = fields.Function(
         lambda row: None if row.next_restart_at is None else int(row.next_restart_at) + 1
     )
+    next_run_at = fields.Function(
+        lambda row: None if row.next_run_at is None else int(row.next_run_at)
+    )
     env = fields.Dict()
     manifest = fields.Dict()
     placement = fields.Dict()
@@ -164,9 +167,18 @@ class RunSchema(Schema):
     isolation = fields.Dict(allow_none=True)
 
 
+class WaitingSchema(Schema):
+    """What a queued strategy waits for: `no_runner`, `no_capacity` or, in a moment, `announced`."""
+
+    reason = fields.String()
+    since = fields.Integer()
+    detail = fields.String()
+
+
 class StrategyAndRunSchema(StrategySchema):
     """A strategy with its current or last run; `usage` is live while it runs."""
 
+    waiting = fields.Nested(WaitingSchema, allow_none=True)
     run = fields.Nested(RunSchema, allow_none=True)
 
 

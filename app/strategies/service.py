@@ -22,12 +22,13 @@ from app.database import database_now
 from app.errors import Detail, NotFoundError, UnauthorizedError, ValidationFailedError
 from app.logs import stream
 from app.runners import repository as runners
-from app.strategies import lifecycle, placement, repository
+from app.strategies import hooks, lifecycle, placement, repository, schedule
 from app.strategies.models import Strategy
 from app.strategies.policy_schemas import POLICIES
 from app.strategies.states import DesiredState, Reason, Status
 from app.strategies.termination import bury
 from app.strategies.usage import live_usage
+from app.strategies.waiting import waiting
 
 REPEAT_WINDOW_S = 60.0
 """For this long the same create again is taken for a client's retry."""
@@ -74,6 +75,7 @@ def create(
         max_bytes=settings.artifact_max_bytes,
         max_unpacked_bytes=settings.artifact_max_unpacked_bytes,
     )
+    body = {**body, "hooks": hooks.checked(body["hooks"], upload.files)}
     owner = _owner(services, caller, body["sequence_api_key"])
     fingerprint = _fingerprint(services, body, upload.sha256, idempotency_key)
     order = _Order(body, upload, owner, f"key:{caller.key_id}", fingerprint)
@@ -105,7 +107,7 @@ def get(services: Services, caller: Principal, strategy_id: str) -> Strategy:
 
 
 def inspect(services: Services, caller: Principal, strategy_id: str) -> Strategy:
-    """One strategy with its current or last run, and what that uses at the moment.
+    """One strategy with its current or last run, what that uses, and what it waits for.
 
     Raises:
         NotFoundError: the caller has none with this id.
@@ -113,6 +115,7 @@ def inspect(services: Services, caller: Principal, strategy_id: str) -> Strategy
     with services.database.reading() as session:
         row = _found(session, caller, strategy_id)
         run = repository.find_run(session, strategy_id, row.run_id) if row.run_id else None
+        row.waiting = waiting(session, row)
     set_committed_value(row, "run", run)
     if run is not None and run.ended_at is None:
         set_committed_value(run, "usage", live_usage(services.redis, run.run_id))
@@ -178,6 +181,9 @@ def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
 
 def _set_going(session: Session, row: Strategy, order: _Order) -> bool:
     """Bring a new or replaced strategy to what its owner wants; True if runners must be told."""
+    if schedule.waits_for_tick(row) and row.schedule and not order.body["start_immediately"]:
+        schedule.arm(session, row)
+        return False
     wants_to_run = row.desired_state == DesiredState.RUNNING
     if row.status == Status.RUNNING and wants_to_run:
         # The old version ends gracefully, and only then the new one starts.

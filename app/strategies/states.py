@@ -13,7 +13,7 @@ class Status(StrEnum):
 
     QUEUED = "queued"  # wants to run; any runner of its queue may claim it
     RUNNING = "running"  # one runner holds the lease of its epoch
-    STOPPED = "stopped"  # ended as it should, or was never started
+    STOPPED = "stopped"  # ended as it should, or never started; `always` or a tick may start it
     FAILED = "failed"  # ended as it should not; comes back if `next_restart_at` is set
 
 
@@ -27,19 +27,21 @@ class DesiredState(StrEnum):
 class Event(StrEnum):
     """What can happen to a strategy."""
 
-    START = "start"  # the owner asks for it
+    START = "start"  # the owner asks for it; of a running one only while it is being stopped
     CLAIM = "claim"  # a runner takes the lease
     COMPLETE = "complete"  # exit 0
     FAIL = "fail"  # non-zero exit, signal, out of memory; may come back
     ABORT = "abort"  # we could not start it, and trying again cannot help
-    RESTART_DUE = "restart_due"  # the delay after a failure is over
+    RESTART_DUE = "restart_due"  # the delay after a run that is to come back is over
     FINISH_STOP = "finish_stop"  # gone after the owner asked it to stop
     FINISH_RESTART = "finish_restart"  # gone after the owner asked for stop and start
     TIME_OUT = "time_out"  # ran as long as its owner allowed
     CRASH_LOOP = "crash_loop"  # the same failure again and again
     EVICT = "evict"  # its runner shuts down
     LOSE_RUNNER = "lose_runner"  # its lease expired
-    STOP = "stop"  # the owner asks for it while nothing runs
+    STOP = "stop"  # the owner asks for it; a running one stays running until it is gone
+    SKIP_TICK = "skip_tick"  # its schedule wants a start, and it still runs
+    REPLACE = "replace"  # the same, and its owner wants the new run instead of the old one
 
 
 class Reason(StrEnum):
@@ -47,6 +49,8 @@ class Reason(StrEnum):
 
     CREATED = "created"
     REQUESTED = "requested"
+    NO_RUNNER = "no_runner"
+    NO_CAPACITY = "no_capacity"
     STARTED = "started"
     COMPLETED = "completed"
     STOPPED_BY_USER = "stopped_by_user"
@@ -55,7 +59,9 @@ class Reason(StrEnum):
     OOM = "oom"
     WORKSPACE_FULL = "workspace_full"
     TIMEOUT = "timeout"
+    STALLED = "stalled"
     CRASH_LOOP = "crash_loop"
+    MAX_RESTARTS = "max_restarts"
     RESTARTING = "restarting"
     RESTARTED_BY_USER = "restarted_by_user"
     EVICTED = "evicted"
@@ -64,6 +70,9 @@ class Reason(StrEnum):
     SECRETS_UNREADABLE = "secrets_unreadable"
     ARTIFACT_CORRUPT = "artifact_corrupt"
     NETWORK_REFUSED = "network_refused"
+    SCHEDULED = "scheduled"
+    TICK_SKIPPED = "tick_skipped"
+    REPLACED = "replaced"
 
 
 TRANSITIONS: dict[tuple[Status, Event], Status] = {
@@ -74,6 +83,7 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.RUNNING, Event.FAIL): Status.FAILED,
     (Status.RUNNING, Event.ABORT): Status.FAILED,
     (Status.FAILED, Event.RESTART_DUE): Status.QUEUED,
+    (Status.STOPPED, Event.RESTART_DUE): Status.QUEUED,
     (Status.RUNNING, Event.FINISH_STOP): Status.STOPPED,
     (Status.RUNNING, Event.FINISH_RESTART): Status.QUEUED,
     (Status.RUNNING, Event.TIME_OUT): Status.FAILED,
@@ -82,6 +92,11 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.RUNNING, Event.LOSE_RUNNER): Status.QUEUED,
     (Status.QUEUED, Event.STOP): Status.STOPPED,
     (Status.FAILED, Event.STOP): Status.STOPPED,
+    (Status.STOPPED, Event.STOP): Status.STOPPED,
+    (Status.RUNNING, Event.STOP): Status.RUNNING,
+    (Status.RUNNING, Event.START): Status.RUNNING,
+    (Status.RUNNING, Event.SKIP_TICK): Status.RUNNING,
+    (Status.RUNNING, Event.REPLACE): Status.RUNNING,
 }
 
 

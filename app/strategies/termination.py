@@ -31,9 +31,14 @@ def bury(database: Database, redis: Redis, strategy_id: str) -> bool:
         return False
     with database.transaction() as session:
         row = lifecycle.lock(session, strategy_id)
-        if row is not None and row.deleted_at is not None and row.status != Status.RUNNING:
+        if row is not None and row.deleted_at is not None and not _is_busy(row):
             _purge(session, row)
     return True
+
+
+def _is_busy(row: Strategy) -> bool:
+    waits_for_its_hook = row.status == Status.QUEUED and row.hook_due is not None
+    return row.status == Status.RUNNING or waits_for_its_hook
 
 
 def _purge(session: Session, row: Strategy) -> None:

@@ -14,6 +14,9 @@ MEMBERS = {
     "restart": "sequence_cli.commands.strategy_restart:restart",
     "delete": "sequence_cli.commands.strategy_delete:delete",
     "logs": "sequence_cli.commands.strategy_logs:logs",
+    "why": "sequence_cli.commands.strategy_why:why",
+    "runs": "sequence_cli.commands.strategy_runs:runs",
+    "events": "sequence_cli.commands.strategy_events:events",
 }
 
 

@@ -12,9 +12,11 @@ from sequence_cli.connection_options import with_connection
 from sequence_cli.output.run_words import isolation_in_words, usage_in_words
 from sequence_cli.output.status_words import (
     local_time,
+    next_run_in_words,
     reason_in_words,
     restart_in_words,
     size_in_words,
+    waiting_in_words,
 )
 from sequence_cli.output.table import aligned_pairs
 
@@ -43,7 +45,9 @@ def _pairs(row: Row, now_s: float) -> list[tuple[str, str]]:
         ("id", row["strategy_id"]),
         ("status", row["status"]),
         ("reason", reason_in_words(row)),
+        ("waits for", waiting_in_words(row)),
         ("next restart", restart_in_words(row, now_s)),
+        ("next run", next_run_in_words(row, now_s)),
         ("wanted", row["desired_state"]),
         ("exit code", "" if exit_code is None else str(exit_code)),
         ("restarts", str(row.get("restart_count", 0))),

@@ -19,7 +19,8 @@ from sequence_cli.errors import CliError
 
 _READY_WITHIN_S = 30.0
 _POLL_S = 0.05
-_WORKERS_END_WITHIN_S = 16.0
+# A runner gives its strategies up to 15 s of grace and needs some more to hand them on.
+_WORKERS_END_WITHIN_S = 28.0
 _REDIS_ENDS_WITHIN_S = 3.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

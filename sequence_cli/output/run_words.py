@@ -28,3 +28,17 @@ def isolation_in_words(run: dict[str, Any] | None) -> str:
     return ", ".join(
         f"{name} {value}" for name, value in isolation.items() if isinstance(value, str)
     )
+
+
+def duration_in_words(run: dict[str, Any]) -> str:
+    """How long a run lasted: ``4 s``, ``3 min 20 s``, ``2 h 5 min``, ``8 d 4 h``."""
+    if run.get("ended_at") is None:
+        return "runs"
+    lived_s = (run.get("evidence") or {}).get("lived_s", run["ended_at"] - run["started_at"])
+    if lived_s < 10:
+        return f"{lived_s:.1f} s"
+    seconds = round(lived_s)
+    for size, unit, smaller, name in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} {seconds % size // smaller} {name}"
+    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"

@@ -52,6 +52,7 @@ class Caller:
         """The strategy as it stands now, as every other answer has it: without its run."""
         row = strategy(self.get(f"/strategies/{strategy_id}"))
         run = row.pop("run")
+        assert (row.pop("waiting") is not None) == (row["status"] == "queued")
         assert (run["run_id"] if run else None) == row["run_id"]
         return row
 

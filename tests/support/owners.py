@@ -19,6 +19,7 @@ from tasks.ending import Cause, Ending
 from tasks.logs.bounds import Bounds
 from tasks.logs.run_log import RunLog
 from tasks.logs.shipper import LogShipper
+from tasks.room import Room
 
 LEASE_S = 15.0
 
@@ -29,9 +30,10 @@ def claims_of(
     *,
     lease_s: float = LEASE_S,
     runs_kept: int = 20,
+    room: Room | None = None,
 ) -> Claims:
     """The claims of a runner with this id."""
-    return Claims(database, runner_id, lease_s=lease_s, runs_kept=runs_kept)
+    return Claims(database, runner_id, lease_s=lease_s, runs_kept=runs_kept, room=room)
 
 
 def claimed(claims: Claims, strategy_id: str) -> Claim:

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,18 @@ class Station:
         self._pool.join_runs()
         self.assembly = None
 
-    def start(self, source: str, *, name: str = "", **fields: Any) -> str:
-        """Deploy a program and start it; its id."""
+    def start(
+        self,
+        source: str,
+        *,
+        name: str = "",
+        files: Mapping[str, bytes] | None = None,
+        **fields: Any,
+    ) -> str:
+        """Deploy a program, with further files beside it, and start it; its id."""
         row = self.caller.created(
             name or f"strategy-{next(_numbers)}",
-            artifact_base64=base64_of(program(source)),
+            artifact_base64=base64_of(program(source, **(files or {}))),
             start_immediately=True,
             **fields,
         )

@@ -198,6 +198,51 @@ def test_a_start_while_it_stops_makes_it_run_again_afterwards(life: Life) -> Non
     assert claimed(life.claims, life.id).epoch == life.claim.epoch + 1
 
 
+def test_a_delete_while_it_stops_purges_it_afterwards(life: Life, redis: Redis) -> None:
+    life.become("running")
+    life.caller.ask(life.id, "stop")
+    assert life.caller.delete(life.id).status_code == 200
+    error(life.caller.get(f"/strategies/{life.id}"), 404, "NOT_FOUND")
+    assert life.claims.renew([life.id]) == {life.id: (life.claim.epoch, True)}
+    assert life.claims.finish(life.claim, ended(0, Cause.STOP)).is_deleted
+    assert bury(life.claims._database, redis, life.id)
+    assert life.rows.count(Strategy) == 0
+
+
+def test_a_delete_while_it_starts_leaves_nothing_to_claim(life: Life) -> None:
+    life.become("queued")
+    life.caller.delete(life.id)
+    assert life.claims.claim(life.id) is None
+    assert life.rows.count(Strategy) == 0
+
+
+def test_a_delete_after_stop_and_start_is_the_last_word(life: Life) -> None:
+    life.become("running")
+    for verb in ("stop", "start"):
+        life.caller.ask(life.id, verb)
+    life.caller.delete(life.id)
+    verdict = life.claims.finish(life.claim, ended(0, Cause.STOP))
+    assert (verdict.is_deleted, verdict.announce) == (True, False)
+
+
+def test_a_stop_and_start_while_it_stops_is_one_restart(life: Life) -> None:
+    life.become("running")
+    for verb in ("stop", "stop", "start"):
+        life.caller.ask(life.id, verb)
+    assert life.claims.finish(life.claim, ended(143, Cause.STOP)).announce
+    assert life.is_("queued", "restarted_by_user", "running")
+    claimed(life.claims, life.id)
+    assert life.is_("running", "started", "running")
+
+
+def test_a_replacement_while_it_stops_does_not_start_it(life: Life) -> None:
+    life.become("running")
+    life.caller.ask(life.id, "stop")
+    life.caller.created(artifact_base64=OTHER)
+    life.claims.finish(life.claim, ended(143, Cause.STOP))
+    assert life.is_("stopped", "stopped_by_user", "stopped")
+
+
 def test_the_last_word_counts(life: Life) -> None:
     life.become("running")
     for verb in ("stop", "start", "stop", "start", "stop"):
@@ -257,6 +302,20 @@ def test_a_runner_is_woken(life: Life, redis: Redis, act: str) -> None:
         message = subscription.get_message(timeout=5)
         assert message is not None
         assert message["type"] == "message"
+
+
+def test_what_is_asked_of_a_running_one_is_on_record(life: Life) -> None:
+    life.become("running")
+    for verb in ("start", "stop", "stop", "start"):
+        life.caller.ask(life.id, verb)
+    life.claims.finish(life.claim, ended(0, Cause.STOP))
+    assert life.rows.events(life.id) == [
+        ("start", "queued", "key"),
+        ("claim", "running", "runner"),
+        ("stop", "running", "key"),
+        ("start", "running", "key"),
+        ("finish_restart", "queued", "runner"),
+    ]
 
 
 def test_every_change_is_on_record(life: Life) -> None:

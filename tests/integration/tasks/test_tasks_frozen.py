@@ -25,6 +25,13 @@ STUBBORN = """
         time.sleep(60)
 """
 
+LINGERS = b"""
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("cleaning", os.environ["SEQUENCE_RUN_EPOCH"])
+time.sleep(60 if os.environ["SEQUENCE_RUN_EPOCH"] == "1" else 0)
+"""
+
 
 @pytest.fixture
 def place(sqlite_url: str, redis_url: str) -> Iterator[Station]:
@@ -46,8 +53,10 @@ def worker(place: Station, log: Path) -> Iterator[Worker]:
 
 def pids_of(run_id: str) -> list[str]:
     """The processes of a run, as the kernel counts them."""
-    groups = Path("/sys/fs/cgroup").glob(f"**/{run_id}/cgroup.procs")
-    return sorted({pid for file in groups for pid in _read(file).split()})
+    # Unlike glob, walk does not mind groups of others that go away meanwhile.
+    folders = (Path(folder) for folder, _, _ in os.walk("/sys/fs/cgroup"))
+    groups = [folder for folder in folders if folder.name == run_id]
+    return sorted({pid for group in groups for pid in _read(group / "cgroup.procs").split()})
 
 
 def _read(file: Path) -> str:
@@ -102,3 +111,22 @@ def test_one_that_wakes_up_before_anybody_looked_is_no_crash_of_the_program(
         assert first.reason == "runner_lost", place.lines(strategy_id, run_id)
         row = place.row(strategy_id)
         assert (row["restart_count"], place.rows.strategy(strategy_id).failure_streak) == (0, 0)
+
+
+def test_its_hook_is_dead_before_another_runs_it_again(place: Station, tmp_path: Path) -> None:
+    with worker(place, tmp_path / "worker.log") as frozen:
+        hooks = {"on_crash": "cleanup.py", "timeout_secs": 90}
+        source = "print('ready'); raise SystemExit(3)"
+        strategy_id = place.start(
+            source, files={"cleanup.py": LINGERS}, hooks=hooks, restart={"policy": "never"}
+        )
+        place.wait_for_line(strategy_id, "cleaning 1")
+        hook = f"{place.rows.runs(strategy_id)[0].run_id}-hook"
+        assert pids_of(hook)
+        os.kill(frozen.process.pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: not pids_of(hook), "its hook is dead")
+        finally:
+            os.kill(frozen.process.pid, signal.SIGCONT)
+        place.wait_for_line(strategy_id, "cleaning 2")
+        assert place.rows.runs(strategy_id)[0].reason == "runner_lost"

@@ -106,7 +106,7 @@ def test_a_beat_is_two_statements_however_many_runs_there_are(
         for control in pulse.registry.snapshot():
             pulse.registry.remove(control)
     assert [word for word in said if word != "BEGIN"] == ["UPDATE", "UPDATE"]
-    assert len(pulse.extended) == 12
+    assert len(pulse.extended) == 24, "the program and its hook, for each run"
 
 
 def test_it_passes_a_stop_on(database: Database, caller: Caller, waiting: str) -> None:

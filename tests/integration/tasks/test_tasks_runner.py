@@ -29,6 +29,14 @@ STAYS = """
         signal.pause()
 """
 
+STUBBORN = """
+    import signal
+    signal.signal(signal.SIGTERM, lambda *_: print("not now"))
+    print("stubborn")
+    while True:
+        signal.pause()
+"""
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Iterator[Station]:
@@ -132,7 +140,18 @@ def test_one_that_does_not_listen_is_killed_after_its_grace(place: Station) -> N
     row = place.wait_for(strategy_id, "stopped", "stopped_by_user")
     assert row["exit_code"] == 137
     place.wait_for_run(strategy_id, 1, "stopped_by_user")
-    assert ("system", "still running after its grace: SIGKILL") in place.lines(strategy_id)
+    lines = place.lines(strategy_id)
+    assert ("system", "still running after its grace of 1 s: SIGKILL") in lines
+
+
+def test_the_grace_is_the_strategys_own(place: Station) -> None:
+    strategy_id = place.start(STUBBORN, stop={"grace_secs": 0.25})
+    place.wait_for_line(strategy_id, "stubborn")
+    place.caller.ask(strategy_id, "stop")
+    place.wait_for(strategy_id, "stopped", "stopped_by_user")
+    place.wait_for_run(strategy_id, 1, "stopped_by_user")
+    lines = place.lines(strategy_id)
+    assert ("system", "still running after its grace of 0.25 s: SIGKILL") in lines
 
 
 def test_a_stop_at_the_very_beginning(place: Station) -> None:
@@ -321,8 +340,29 @@ def test_an_eviction_queues_it_again(sqlite_url: str, redis_url: str) -> None:
         assert place.rows.count(Runner) == 1
 
 
+@pytest.mark.parametrize("is_stopping", [False, True])
+def test_a_shutdown_does_not_wait_for_a_long_grace(
+    sqlite_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, is_stopping: bool
+) -> None:
+    monkeypatch.setattr("tasks.runner._EVICTION_GRACE_S", 0.25)
+    with station(sqlite_url, redis_url) as place:
+        place.open()
+        strategy_id = place.start(STUBBORN, stop={"grace_secs": 300})
+        place.wait_for_line(strategy_id, "stubborn")
+        if is_stopping:
+            place.caller.ask(strategy_id, "stop")
+            place.wait_for_line(strategy_id, "not now")
+        place.close()
+        row = place.row(strategy_id)
+        expected = ("stopped", "stopped_by_user") if is_stopping else ("queued", "evicted")
+        assert (row["status"], row["status_reason"]) == expected
+        assert row["exit_code"] == 137
+
+
 def test_a_lease_that_cannot_be_kept_ends_the_run_in_time(sqlite_url: str, redis_url: str) -> None:
-    with station(sqlite_url, redis_url, LEASE_SECS=2, HEARTBEAT_SECS=0.3) as place:
+    # Its start is over by then: no deadline is left but the fence.
+    options = {"LEASE_SECS": 2, "HEARTBEAT_SECS": 0.3, "RUNNER_START_SECS": 0}
+    with station(sqlite_url, redis_url, **options) as place:
         place.open()
         strategy_id = place.start(
             """
@@ -331,7 +371,9 @@ def test_a_lease_that_cannot_be_kept_ends_the_run_in_time(sqlite_url: str, redis
             while True:
                 print(time.time())
                 time.sleep(0.05)
-            """
+            """,
+            files={"cleanup.py": b"print('cleaning')"},
+            hooks={"on_crash": "cleanup.py"},
         )
         place.wait_for_line(strategy_id, "ready")
         with closing(
@@ -361,6 +403,9 @@ def test_a_lease_that_cannot_be_kept_ends_the_run_in_time(sqlite_url: str, redis
         first, second = place.rows.runs(strategy_id)
         assert (first.reason, second.epoch) == ("runner_lost", 2)
         assert place.row(strategy_id)["restart_count"] == 0
+        # The lease may be another's by then: the hook is for whoever takes it next.
+        wait_until(lambda: place.said(strategy_id)[:1] == ["cleaning"], "its hook comes first")
+        assert not any("cleaning" in line for _, line in place.lines(strategy_id, run_id))
 
 
 def test_what_a_dead_runner_left_is_taken_over_at_once(sqlite_url: str, redis_url: str) -> None:

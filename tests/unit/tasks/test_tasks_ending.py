@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.strategies.hooks import hook_of
 from app.strategies.models import Strategy
 from app.strategies.states import DesiredState, Event, Reason, Status, next_status
 from tasks.ending import Cause, Ending, consequence
@@ -23,6 +24,9 @@ def row(**values: Any) -> Strategy:
         "crash_signature": None,
         "crash_count": 0,
         "restart_count": 3,
+        "hooks": {},
+        "status_reason": Reason.STARTED,
+        "restart": {},
     }
     return Strategy(**(defaults | values))
 
@@ -51,6 +55,8 @@ ENDINGS = [
     (Ending(Cause.TIME_OUT, 1, full=("/workspace",)), (Event.TIME_OUT, Reason.TIMEOUT)),
     (Ending(Cause.TIME_OUT, 0), (Event.TIME_OUT, Reason.TIMEOUT)),
     (Ending(Cause.TIME_OUT, 143), (Event.TIME_OUT, Reason.TIMEOUT)),
+    (Ending(Cause.STALL, 0), (Event.FAIL, Reason.STALLED)),
+    (Ending(Cause.STALL, 137), (Event.FAIL, Reason.STALLED)),
     (Ending(Cause.EVICTION, 0), (Event.EVICT, Reason.EVICTED)),
     (Ending(Cause.EVICTION, 1), (Event.EVICT, Reason.EVICTED)),
     (Ending(Cause.FENCE, 137), (Event.LOSE_RUNNER, Reason.RUNNER_LOST)),
@@ -125,6 +131,44 @@ def test_a_failure_is_remembered_and_comes_back() -> None:
     assert "desired_state" not in values
 
 
+def test_a_completed_run_of_a_strategy_that_always_runs_comes_back() -> None:
+    change = consequence(row(restart={"policy": "always"}), Ending(PROGRAM, 0), ACTOR)
+    assert (change.event, change.reason) == (Event.COMPLETE, Reason.COMPLETED)
+    assert change.values["next_restart_at"] is not None
+    assert "desired_state" not in change.values
+
+
+def test_a_time_out_that_its_owner_names_comes_back() -> None:
+    change = consequence(row(restart={"on": ["timeout"]}), Ending(Cause.TIME_OUT, 143), ACTOR)
+    assert (change.event, change.reason) == (Event.TIME_OUT, Reason.TIMEOUT)
+    assert change.values["next_restart_at"] is not None
+    assert "desired_state" not in change.values
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ({"policy": "never"}, (Event.FAIL, Reason.EXIT_NONZERO)),
+        ({"on": ["oom"]}, (Event.FAIL, Reason.EXIT_NONZERO)),
+        ({"max_restarts": 0}, (Event.FAIL, Reason.MAX_RESTARTS)),
+    ],
+)
+def test_one_that_does_not_come_back_says_why(
+    table: dict[str, Any], expected: tuple[Event, Reason]
+) -> None:
+    change = consequence(row(restart=table), Ending(PROGRAM, 3), ACTOR)
+    assert (change.event, change.reason) == expected
+    assert change.values["desired_state"] == DesiredState.STOPPED
+    assert "next_restart_at" not in change.values
+
+
+def test_a_move_to_another_runner_is_no_restart() -> None:
+    """What the platform does to a strategy is not what `never` is about."""
+    never = row(restart={"policy": "never", "max_restarts": 0})
+    for cause, event in ((Cause.EVICTION, Event.EVICT), (Cause.FENCE, Event.LOSE_RUNNER)):
+        assert consequence(never, Ending(cause, 137), ACTOR).event == event
+
+
 def test_the_tenth_equal_failure_is_a_crash_loop() -> None:
     strategy = row()
     for number in range(1, 11):
@@ -155,3 +199,36 @@ def test_an_exit_code_is_kept_only_when_there_was_one() -> None:
     assert consequence(row(), Ending(Cause.EVICTION, 143), ACTOR).values == {"exit_code": 143}
     assert consequence(row(), Ending(Cause.FENCE), ACTOR).values == {}
     assert consequence(row(), Ending(Cause.SECRETS), ACTOR).values["exit_code"] is None
+
+
+BOTH = {"on_stop": "stop.py", "on_crash": "crash.py"}
+HOOKS = [
+    (Ending(PROGRAM, 0), "completed", "on_stop"),
+    (Ending(Cause.STOP, 143), "stopped_by_user", "on_stop"),
+    (Ending(Cause.EVICTION, 0), "evicted", "on_stop"),
+    (Ending(PROGRAM, 1), "exit_nonzero", "on_crash"),
+    (Ending(PROGRAM, 137), "signal", "on_crash"),
+    (Ending(PROGRAM, 0, was_oom=True), "oom", "on_crash"),
+    (Ending(Cause.TIME_OUT, 0), "timeout", "on_crash"),
+    (Ending(Cause.STALL, 143), "stalled", "on_crash"),
+    (Ending(Cause.FENCE, 137), "runner_lost", "on_crash"),
+    (Ending(Cause.SANDBOX), "sandbox_error", "on_crash"),
+    (Ending(Cause.SECRETS), "secrets_unreadable", None),
+    (Ending(Cause.ARTIFACT), "artifact_corrupt", None),
+    (Ending(Cause.NETWORK), "network_refused", None),
+]
+
+
+@pytest.mark.parametrize(("ending", "reason", "hook"), HOOKS)
+def test_each_ending_calls_its_hook(ending: Ending, reason: str, hook: str | None) -> None:
+    assert ending.own_reason == reason
+    found = hook_of(BOTH, ending.own_reason)
+    assert found == (None if hook is None else (hook, BOTH[hook]))
+    assert hook_of({"timeout_secs": 5}, ending.own_reason) is None
+
+
+def test_a_lost_run_leaves_its_hook_even_after_a_stop() -> None:
+    asked = {"desired_state": DesiredState.STOPPED, "stop_requested_at": 1.0, "hooks": BOTH}
+    change = consequence(row(**asked), Ending(Cause.FENCE, 137), ACTOR)
+    assert (change.event, change.values["hook_due"]) == (Event.LOSE_RUNNER, "runner_lost")
+    assert outcome(Ending(Cause.STOP, 0), **asked) == (Event.FINISH_STOP, Reason.STOPPED_BY_USER)

@@ -45,6 +45,16 @@ def test_a_claim_shows_nothing_of_its_content() -> None:
     ("ending", "verdict", "words"),
     [
         (
+            Ending(Cause.STOP),
+            Verdict(True, "stopped", "stopped_by_user"),
+            "the program was not started; stopped, stopped by user",
+        ),
+        (
+            Ending(Cause.STALL, 143),
+            Verdict(True, "failed", "stalled", restart_in_s=3.6),
+            "stalled: ended with signal SIGTERM; stalled, restarts in 4 s",
+        ),
+        (
             Ending(Cause.PROGRAM, 0),
             Verdict(True, "stopped", "completed"),
             "ended with exit code 0; stopped, completed",

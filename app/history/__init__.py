@@ -1,0 +1,1 @@
+"""The past of a strategy: its runs, and everything that ever happened to it."""
