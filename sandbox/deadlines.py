@@ -23,7 +23,7 @@ from sandbox.network import messages
 
 logger = logging.getLogger(__name__)
 _PACKAGE_ROOT = Path(__file__).resolve().parents[1]
-_HELLO_TIMEOUT_S = 10.0
+_HELLO_TIMEOUT_S = 60.0  # a busy host takes its time
 _SILENT_S = 2.0
 _CLOSE_TIMEOUT_S = 15.0
 

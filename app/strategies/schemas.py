@@ -21,6 +21,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = "SEQUENCE_"
 _MAX_VARIABLES_BYTES = 65_536
 _MAX_NAME_CHARS = 100
+_MAX_JSON_DEPTH = 100
 _MAX_TIMEOUT_S = 366 * 86_400
 
 
@@ -47,17 +48,23 @@ def _variables(value: dict[str, str]) -> None:
         raise ValidationError(f"{size} bytes in all; at most {_MAX_VARIABLES_BYTES} are allowed")
 
 
-def _clean_json(value: Any) -> None:
-    """PostgreSQL's JSONB takes neither NUL nor lone surrogates, so nobody gets to store them."""
+def _clean_json(value: Any, depth: int = 0) -> None:
+    """Raise ValidationError for what a database cannot hold, or a reader not follow.
+
+    PostgreSQL's JSONB takes neither NUL nor lone surrogates; Python's encoder has a depth of its
+    own, which hangs on who calls it.
+    """
+    if depth > _MAX_JSON_DEPTH:
+        raise ValidationError(f"is nested too deeply: at most {_MAX_JSON_DEPTH} levels")
     if isinstance(value, str):
         clean_text(value)
     elif isinstance(value, dict):
         for key, inner in value.items():
             _clean_json(key)
-            _clean_json(inner)
+            _clean_json(inner, depth + 1)
     elif isinstance(value, list):
         for inner in value:
-            _clean_json(inner)
+            _clean_json(inner, depth + 1)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValidationError("NaN and infinite numbers are not JSON")
 

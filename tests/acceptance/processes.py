@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-Content = TypeVar("Content")
+from support.groups import control_groups as find_control_groups
 
-_CGROUPS = Path("/sys/fs/cgroup")
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def children(pid: int) -> list[Process]:
 
 def control_groups(runner_name: str) -> list[Path]:
     """The control groups of a runner, in whatever hierarchy."""
-    return list(_CGROUPS.rglob(f"sequence-{runner_name}"))
+    return find_control_groups(f"sequence-{runner_name}")
 
 
 def _process(pid: int) -> Process | None:

@@ -19,6 +19,7 @@ from acceptance.procfile_platform import procfile
 from acceptance.support import ROOT, Api, clean_environ, free_port, wait_for
 from chaos.wire import Wire
 from chaos.witness import Witness
+from support.groups import control_groups
 from support.postgres_server import PostgresServer
 from support.redis_server import RedisServer
 
@@ -159,7 +160,7 @@ class Platform:
 
     def groups(self) -> list[Path]:
         """Control groups of runs that are still there."""
-        return list(Path("/sys/fs/cgroup").glob(f"**/sequence-chaos-{os.getpid()}-*/*-*"))
+        return control_groups(f"sequence-chaos-{os.getpid()}-*/*-*")
 
     def _environ(self, postgres_port: int, redis_port: int) -> dict[str, str]:
         database = f"postgresql://sequence@127.0.0.1:{postgres_port}/{self.database}"

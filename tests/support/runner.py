@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from redis import Redis
@@ -183,11 +182,6 @@ def station(database_url: str, redis_url: str, **overrides: object) -> Iterator[
         finally:
             if place.assembly is not None:
                 place.close()
-
-
-def control_groups(name: str) -> list[Path]:
-    """What is left of a runner's control groups, in every hierarchy."""
-    return [path for path in Path("/sys/fs/cgroup").glob(f"**/sequence-{name}*") if path.is_dir()]
 
 
 def _for_web(environ: dict[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from network_world import GATEWAY, WEB, World, inside
 from sealed import Box, group_directories
+from support.groups import control_groups
 
 from sandbox import Host, HostConfig, NetworkPolicy, NoUplinkError, Program, UplinkDownError
 from sandbox.network import requirements
@@ -77,4 +78,4 @@ def test_one_that_was_named_is_had_or_nothing_starts(world: World) -> None:
     with refused, opened(world, "user"):
         pass
     assert group_directories(f"auto-{os.getpid()}") == []
-    assert not list(Path("/sys/fs/cgroup").glob(f"*/sequence-auto-{os.getpid()}"))
+    assert control_groups(f"sequence-auto-{os.getpid()}") == []

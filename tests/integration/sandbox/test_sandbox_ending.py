@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from sealed import Box, Live, group_directories, processes_of_uids, wait_until
+from support.groups import control_groups
 
 from sandbox import ApiRelay, Host, HostConfig, Program, SandboxError, SandboxUnavailableError
 
@@ -199,7 +200,7 @@ def test_left_overs_of_a_predecessor_are_swept() -> None:
         assert orphan.wait(timeout=5) == -signal.SIGKILL
     assert group_directories(name) == []
     second.close()
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/sequence-{name}"))
+    assert control_groups(f"sequence-{name}") == []
 
 
 @pytest.mark.usefixtures("host")
@@ -281,7 +282,7 @@ def test_a_hundred_runs_leak_nothing() -> None:
     netd_pid = host.netd_pid
     host.close()
     assert not Path(f"/proc/{netd_pid}").exists()
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/sequence-{config.name}"))
+    assert control_groups(f"sequence-{config.name}") == []
 
 
 def test_a_successor_waits_for_its_predecessor_to_close() -> None:
@@ -297,4 +298,4 @@ def test_a_successor_waits_for_its_predecessor_to_close() -> None:
     opened[0].close()
     with pytest.raises(SandboxError, match="is closed"):
         opened[0].spawn(Program(argv=["-c", "pass"]), "late")
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/sequence-{config.name}"))
+    assert control_groups(f"sequence-{config.name}") == []

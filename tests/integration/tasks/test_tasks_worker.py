@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.runner import Station, control_groups, station
+from support.groups import control_groups
+from support.runner import Station, station
 from support.waiting import wait_until
 from support.worker import ROOT, Worker
 
@@ -42,7 +43,7 @@ def start(place: Station, tmp_path: Path) -> Iterator[Callable[[], Worker]]:
     for worker in workers:
         worker.kill()
     name = place.environ["RUNNER_NAME"]
-    wait_until(lambda: not control_groups(name), "no control group is left")
+    wait_until(lambda: not control_groups(f"sequence-{name}*"), "no control group is left")
 
 
 def test_it_runs_evicts_and_takes_over(place: Station, start: Callable[[], Worker]) -> None:
@@ -69,7 +70,7 @@ def test_it_runs_evicts_and_takes_over(place: Station, start: Callable[[], Worke
     row = place.row(strategy_id)
     assert (row["status"], row["status_reason"]) == ("queued", "evicted")
     assert place.said(strategy_id)[-1] == "bye"
-    assert control_groups(place.environ["RUNNER_NAME"]) == []
+    assert control_groups(f"sequence-{place.environ['RUNNER_NAME']}*") == []
     assert place.web.services.redis.llen("default") >= 1
     assert place.rows.runner(str(runs[1].runner_id)) is None
     for told in (worker.said, successor.said):

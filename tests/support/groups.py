@@ -1,0 +1,18 @@
+"""Control groups of the host, looked for while others come and go."""
+
+from __future__ import annotations
+
+import os
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+_TOP = Path("/sys/fs/cgroup")
+
+
+def control_groups(pattern: str) -> list[Path]:
+    """Groups in every hierarchy whose path below it ends like `pattern`, such as `sequence-a/*`.
+
+    Unlike `Path.glob`, `os.walk` does not mind a folder that goes away while it looks.
+    """
+    found = (Path(folder) for folder, _, _ in os.walk(_TOP))
+    return [path for path in found if fnmatchcase(str(path), f"*/{pattern}")]
