@@ -11,7 +11,10 @@ from app.database import Database
 from app.errors import BadRequestError
 from app.health.routes import blueprint as health
 from app.history.routes import blueprint as history
+from app.logs.chunks import ChunkStore
+from app.logs.feed import Feeds
 from app.logs.routes import blueprint as logs
+from app.logs.source import LogSource
 from app.observability import configure_logging
 from app.redis_client import connect
 from app.runners.routes import blueprint as runners
@@ -47,11 +50,16 @@ def create_app(settings: Settings) -> Flask:
 
 def _services(settings: Settings) -> Services:
     redis = connect(settings.redis_url)
+    database = Database(settings.database_url)
+    source = LogSource(database, redis, ChunkStore(settings.log_archive_url))
+    # One connection for each strategy that is followed; others must not wait for those.
+    follow_redis = connect(settings.redis_url, max_connections=settings.web_connections)
     return Services(
         settings=settings,
-        database=Database(settings.database_url),
+        database=database,
         redis=redis,
-        follow_redis=connect(settings.redis_url, max_connections=settings.web_connections),
+        logs=source,
+        feeds=Feeds(database, follow_redis, source),
         announcer=Announcer(settings),
         waker=Waker(redis),
         sealer=Sealer(settings.credential_public_key),

@@ -3,7 +3,18 @@
 from app.artifacts.models import Artifact
 from app.clients.models import ApiKey, Client
 from app.database import Base
+from app.logs.models import LogChunk
 from app.runners.models import Runner
 from app.strategies.models import Run, Strategy, StrategyEvent
 
-__all__ = ["ApiKey", "Artifact", "Base", "Client", "Run", "Runner", "Strategy", "StrategyEvent"]
+__all__ = [
+    "ApiKey",
+    "Artifact",
+    "Base",
+    "Client",
+    "LogChunk",
+    "Run",
+    "Runner",
+    "Strategy",
+    "StrategyEvent",
+]

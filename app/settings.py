@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from app import settings_parsers as parse
+from app.log_settings import LogSettings
 from app.settings_parsers import InvalidValueError
 from app.settings_variable import Role, Variable
 from app.settings_variable import variable as _variable
@@ -33,7 +34,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(LogSettings):
     """The parsed environment of one process; times in seconds, sizes in bytes."""
 
     database_url: str = _variable(
@@ -237,27 +238,6 @@ class Settings:
         parser=parse.number(0, 300),
         unit="seconds",
         default="10",
-    )
-    log_max_lines: int = _variable(
-        "LOG_MAX_LINES",
-        "Log lines kept of each run, about; older ones are trimmed, and readers are told.",
-        parser=parse.integer(100, 100_000_000),
-        unit="lines",
-        default="100000",
-    )
-    log_max_bytes: int = _variable(
-        "LOG_MAX_BYTES",
-        "Bytes of log kept of each run, about; older lines are trimmed, and readers are told.",
-        parser=parse.integer(1 << 20, 1 << 40),
-        unit="bytes",
-        default="33554432",
-    )
-    log_runs_kept: int = _variable(
-        "LOG_RUNS_KEPT",
-        "Runs of a strategy whose row and log are kept.",
-        parser=parse.integer(1, 10_000),
-        unit="runs",
-        default="20",
     )
     log_level: str = _variable(
         "LOG_LEVEL",

@@ -7,6 +7,8 @@ from benchmarks import (
     failover,
     latency,
     leaks,
+    log_crowd,
+    logs,
     memory,
     network,
     sandbox_overhead,
@@ -19,7 +21,7 @@ from benchmarks.report import Row, table
 
 def main() -> int:
     """Measure one thing after the other."""
-    rows: list[Row] = [*sandbox_overhead.rows(), *unpacking.rows()]
+    rows: list[Row] = [*sandbox_overhead.rows(), *unpacking.rows(), *logs.rows()]
     if os.geteuid() == 0:
         rows += [*network.rows(), *leaks.rows()]
     else:
@@ -29,6 +31,8 @@ def main() -> int:
         rows.append(latency.start_with_client(platform))
         rows.append(latency.crash_to_running_again(platform))
         rows.append(latency.write_to_follower(platform))
+        rows += logs.platform_rows(platform)
+        rows += log_crowd.rows(platform)
         rows.append(memory.per_strategy(platform))
         rows.append(failover.stop_to_sigterm(platform))
     rows += [*failover.rows(), *scale.rows()]

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Platform:
 
     host: str
     key: str
+    redis_url: str = field(repr=False)
     pids: dict[str, int]
     folder: Path
 
@@ -96,14 +97,16 @@ def running(**settings: str) -> Iterator[Platform]:
     """Start `sequence dev` with these settings in a folder of its own; end it afterwards."""
     command = [str(Path(sys.executable).with_name("sequence")), "dev", "--json"]
     with tempfile.TemporaryDirectory(prefix="sequence-bench-") as folder:
-        command += ["--port", str(_free_port()), "--data-dir", folder]
+        command += ["--port", str(free_port()), "--data-dir", folder]
         environ = {**os.environ, **settings}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
         try:
             assert process.stdout is not None
             facts = json.loads(process.stdout.readline())
             host = facts["api_url"].removeprefix("http://")
-            yield Platform(host, facts["test_api_key"], facts["pids"], Path(folder))
+            yield Platform(
+                host, facts["test_api_key"], facts["redis_url"], facts["pids"], Path(folder)
+            )
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=30)
@@ -126,7 +129,7 @@ def _tar(source: str) -> bytes:
     return buffer.getvalue()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A loopback port that nothing listens on at this moment.
 
     Below the kernel's range for outgoing connections: one of those might take it before its user.

@@ -27,6 +27,8 @@ from tasks.claims import Claims
 from tasks.control import Registry
 from tasks.heartbeat import Heartbeat, HeartbeatConfig
 from tasks.identity import Identity, identify
+from tasks.logs.bounds import Bounds
+from tasks.logs.reader import LogReader
 from tasks.logs.shipper import LogShipper
 from tasks.program import Terms, api_relay
 from tasks.room import Room
@@ -53,6 +55,7 @@ class Assembly:
     heartbeat: Heartbeat
     wake: WakeListener
     shipper: LogShipper
+    reader: LogReader
     sampler: UsageSampler
 
 
@@ -113,7 +116,8 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
         registry,
         host.extend,
     )
-    shipper = LogShipper(redis, max_lines=settings.log_max_lines, max_bytes=settings.log_max_bytes)
+    shipper = LogShipper(redis, Bounds(settings.log_max_lines, settings.log_max_bytes))
+    reader = LogReader()
     sampler = UsageSampler(redis, claims)
     wake = WakeListener(redis, identity.runner_id, heartbeat.beat_now)
     parts = Parts(
@@ -123,6 +127,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
         registry=registry,
         heartbeat=heartbeat,
         shipper=shipper,
+        reader=reader,
         sampler=sampler,
         announcer=announcer,
         host=host,
@@ -136,11 +141,20 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
         bury=partial(_bury, database, redis),
         delete_logs=partial(_delete_logs, redis),
     )
-    for thread in (heartbeat, shipper, sampler, wake):
+    for thread in (heartbeat, shipper, reader, sampler, wake):
         thread.start()
     log.info("runner_ready", extra={"runner_id": identity.runner_id, "pid": os.getpid()})
     return Assembly(
-        Runner(parts), identity, database, announcer, host, heartbeat, wake, shipper, sampler
+        runner=Runner(parts),
+        identity=identity,
+        database=database,
+        announcer=announcer,
+        host=host,
+        heartbeat=heartbeat,
+        wake=wake,
+        shipper=shipper,
+        reader=reader,
+        sampler=sampler,
     )
 
 
@@ -151,6 +165,7 @@ def take_apart(assembly: Assembly) -> None:
     assembly.wake.close()
     assembly.sampler.close()
     assembly.heartbeat.close()
+    assembly.reader.close()
     assembly.shipper.close(_SHIP_WITHIN_S)
     assembly.host.close()
     _sign_out(assembly)

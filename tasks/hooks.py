@@ -18,8 +18,11 @@ from tasks.claims import Claim
 from tasks.control import RunControl
 from tasks.ending import Cause
 from tasks.heartbeat import guarded_until
+from tasks.logs.capture import Capture
+from tasks.logs.limits import Rate
+from tasks.logs.reader import LogReader
 from tasks.logs.redaction import Redactor
-from tasks.logs.shipper import RunLog
+from tasks.logs.run_log import RunLog
 from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
 from tasks.supervision import Supervision, Watch
 from tasks.usage import tell_refusals
@@ -65,6 +68,8 @@ class Hooks:
     start_s: float
     lease_s: float
     shutdown_fd: int
+    reader: LogReader
+    log_rate: Rate
 
     def run(
         self, claim: Claim, control: RunControl, run_log: RunLog, reason: Reason
@@ -131,5 +136,6 @@ class Hooks:
             grace_s=_GRACE_S,
             eviction_grace_s=_GRACE_S,
             run_log=run_log,
-            redactor=redactor,
+            capture=Capture(run_log, redactor, self.log_rate),
+            reader=self.reader,
         )

@@ -27,8 +27,12 @@ from tasks.control import Registry, RunControl
 from tasks.ending import Cause, Ending
 from tasks.heartbeat import Heartbeat, fence_after_s, guarded_until
 from tasks.hooks import Hooks
+from tasks.logs.capture import Capture
+from tasks.logs.limits import Rate
+from tasks.logs.reader import LogReader
 from tasks.logs.redaction import Redactor
-from tasks.logs.shipper import LogShipper, RunLog
+from tasks.logs.run_log import RunLog
+from tasks.logs.shipper import LogShipper
 from tasks.program import CorruptArtifactError, Terms, build_program, open_secrets
 from tasks.supervision import Supervision, Watch
 from tasks.usage import UsageSampler, tell_refusals
@@ -60,6 +64,7 @@ class Parts:
     registry: Registry
     heartbeat: Heartbeat
     shipper: LogShipper
+    reader: LogReader
     sampler: UsageSampler
     announcer: Announcer
     host: Host
@@ -84,6 +89,8 @@ class Runner:
             start_s=parts.settings.runner_start_s,
             lease_s=parts.settings.lease_s,
             shutdown_fd=self._shutdown_fd,
+            reader=parts.reader,
+            log_rate=log_rate(parts.settings),
         )
 
     def shut_down(self) -> None:
@@ -210,7 +217,8 @@ class Runner:
             grace_s=grace_s,
             eviction_grace_s=min(grace_s, most_s),
             run_log=run_log,
-            redactor=Redactor(secrets),
+            capture=Capture(run_log, Redactor(secrets), log_rate(settings)),
+            reader=self._parts.reader,
         )
 
     def _report(self, claim: Claim, ending: Ending, run_log: RunLog) -> None:
@@ -222,7 +230,7 @@ class Runner:
             return
         log.info("ended", extra={**_names(claim), "reason": verdict.reason})
         if verdict.is_deleted:
-            run_log.discard()
+            self._parts.shipper.discard(run_log)
             self._parts.bury(claim.strategy_id)
             return
         run_log.close(farewell(ending, verdict))
@@ -271,6 +279,11 @@ def _ending(sandbox: Sandbox, supervision: Supervision, lived_s: float) -> Endin
         usage=vars(outcome.usage),
         isolation=dict(sandbox.isolation),
     )
+
+
+def log_rate(settings: Settings) -> Rate:
+    """What these settings let each strategy log."""
+    return Rate(settings.log_lines_per_s, settings.log_bytes_per_s, settings.log_burst_s)
 
 
 def _names(claim: Claim) -> dict[str, object]:

@@ -13,10 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.broker import Announcer
 from app.database import Database
+from app.logs.archive import Archive
+from app.logs.chunks import ChunkStore
+from app.logs.source import LogSource
 from app.observability import configure_logging
 from app.redis_client import connect
 from app.settings import Role, Settings, SettingsError, load
 from tasks.leases import LeaseWatch
+from tasks.logs.keeper import LogKeeper, LogSweep, Retention
 from tasks.sweep import Sweep
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,8 @@ def _sweep_until_told(settings: Settings) -> None:
     redis = connect(settings.redis_url, read_timeout_s=1.0)
     leases = LeaseWatch.of(settings.lease_s)
     sweep = Sweep(database, announcer, redis, settings.requeue_after_s, leases)
+    keeper = _log_keeper(settings)
+    keeper.start()
     pause_s = 0.0
     while signal.sigtimedwait(_ENDS, pause_s) is None:
         try:
@@ -53,8 +59,16 @@ def _sweep_until_told(settings: Settings) -> None:
         except SQLAlchemyError as error:
             log.error("sweep_failed", extra={"error": str(error).splitlines()[0]})
             pause_s = _AWAY_PAUSE_S
+    keeper.close()
     announcer.close()
     database.close()
+
+
+def _log_keeper(settings: Settings) -> LogKeeper:
+    database = Database(settings.database_url, pool_size=2)
+    source = LogSource(database, connect(settings.redis_url), ChunkStore(settings.log_archive_url))
+    retention = Retention(settings.log_kept_days, settings.log_archive_max_bytes)
+    return LogKeeper(LogSweep(Archive(source), retention))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Watching one run: its output, its deadlines, and what others want of it.
+"""Watching one run: its deadlines, and what others want of it; its output has a reader of its own.
 
 Runs in the thread that spawned the sandbox, which must be the one that waits for it: the sandbox
 dies with the thread that started it.
@@ -13,12 +13,11 @@ from app.logs.stream import Channel
 from sandbox import Sandbox
 from tasks.control import RunControl
 from tasks.ending import Cause
-from tasks.logs.framing import LineFramer
-from tasks.logs.redaction import Redactor
-from tasks.logs.shipper import RunLog
+from tasks.logs.capture import Capture
+from tasks.logs.reader import LogReader, reader_for
+from tasks.logs.run_log import RunLog
 from tasks.watchdog import Watchdog
 
-_READ_BYTES = 64 * 1024
 _DRAIN_S = 2.0
 _FOREVER = float("inf")
 
@@ -44,7 +43,8 @@ class Watch:
     grace_s: float
     eviction_grace_s: float
     run_log: RunLog
-    redactor: Redactor
+    capture: Capture
+    reader: LogReader
 
 
 @dataclass
@@ -54,47 +54,54 @@ class Supervision:
     sandbox: Sandbox
     context: Watch
     cause: Cause = Cause.PROGRAM
-    last_error_line: str = ""
     watchdog: Watchdog = field(init=False)
     timeout_at: float = _FOREVER
     _selector: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
-    _framers: dict[Channel, LineFramer] = field(default_factory=dict)
     _start_ends_at: float = _FOREVER
     _kill_at: float = _FOREVER
     _grace_s: float = 0.0
     _is_exited: bool = False
 
     def watch(self) -> None:
-        """Read and obey until the process is gone and its pipes are empty."""
+        """Obey until the process is gone and its pipes are empty."""
         now = time.monotonic()
         self.watchdog = Watchdog(self.sandbox, self.context.run_log, self.context.silence_s)
         self._start_ends_at = now + self.context.start_s
         if self.context.timeout_s > 0:
             self.timeout_at = now + self.context.timeout_s
-        self._register()
-        try:
-            while not self._is_exited:
-                self._turn()
-            self._drain()
-        finally:
-            self._selector.close()
+        capture = self.context.capture
+        capture.on_output = self._hear
+        with reader_for(capture, self.context.reader) as reader:
+            reading = reader.watch(capture, self.sandbox.stdout_fd, self.sandbox.stderr_fd)
+            try:
+                self._register()
+                while not self._is_exited:
+                    self._turn()
+            finally:
+                self._selector.close()
+                reader.finish(reading, _DRAIN_S)
+
+    @property
+    def last_error_line(self) -> str:
+        """The last line on stderr, which ends a traceback; complete once `watch` is over."""
+        return self.context.capture.last_error_line
+
+    def _hear(self) -> None:
+        """There was output; called by the log's reader."""
+        due_at = self.watchdog.due_at
+        self.watchdog.heard()
+        if self.watchdog.due_at < due_at:
+            # What we wait for comes sooner than we knew.
+            os.eventfd_write(self.context.control.fd, 1)
 
     def _register(self) -> None:
-        for channel, fd in (
-            (Channel.STDOUT, self.sandbox.stdout_fd),
-            (Channel.STDERR, self.sandbox.stderr_fd),
-        ):
-            self._framers[channel] = LineFramer()
-            self._selector.register(fd, selectors.EVENT_READ, channel)
         self._selector.register(self.sandbox.exit_fd, selectors.EVENT_READ, "exit")
         self._selector.register(self.context.control.fd, selectors.EVENT_READ, "control")
         self._selector.register(self.context.shutdown_fd, selectors.EVENT_READ, "shutdown")
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(self._patience_s()):
-            if isinstance(key.data, Channel):
-                self._read(key.fd, key.data)
-            elif key.data == "exit":
+            if key.data == "exit":
                 self._is_exited = True
             elif key.data == "shutdown":
                 self._selector.unregister(key.fd)
@@ -171,33 +178,3 @@ class Supervision:
         self.watchdog.rest()
         self.context.run_log.write(Channel.SYSTEM, "the lease could not be renewed: SIGKILL")
         self.sandbox.kill()
-
-    def _drain(self) -> None:
-        """What is still in the pipes; every process that could write to them is dead."""
-        for fd in (self.sandbox.exit_fd, self.context.control.fd):
-            self._selector.unregister(fd)
-        if self.context.shutdown_fd in self._selector.get_map():
-            self._selector.unregister(self.context.shutdown_fd)
-        until = time.monotonic() + _DRAIN_S
-        while self._selector.get_map() and time.monotonic() < until:
-            for key, _ in self._selector.select(until - time.monotonic()):
-                self._read(key.fd, key.data)
-
-    def _read(self, fd: int, channel: Channel) -> None:
-        try:
-            data = os.read(fd, _READ_BYTES)
-        except BlockingIOError:
-            return
-        if data:
-            self.watchdog.heard()
-        framer = self._framers[channel]
-        for line in framer.feed(data) if data else framer.close():
-            self._write(channel, line)
-        if not data:
-            self._selector.unregister(fd)
-
-    def _write(self, channel: Channel, line: str) -> None:
-        masked = self.context.redactor(line)
-        if channel == Channel.STDERR and masked.strip():
-            self.last_error_line = masked.strip()[:500]
-        self.context.run_log.write(channel, masked)

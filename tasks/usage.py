@@ -18,7 +18,7 @@ from app.logs.stream import Channel
 from app.strategies.usage import KEPT_S, usage_key
 from sandbox import NetworkEvent, Sandbox, SandboxError
 from tasks.claims import Claims
-from tasks.logs.shipper import RunLog
+from tasks.logs.run_log import RunLog
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from app.logs.stream import Channel
 from sandbox import Sandbox
-from tasks.logs.shipper import RunLog
+from tasks.logs.run_log import RunLog
 
 _STACKS_WITHIN_S = 2.0
 _STACKS_OVER_AFTER_S = 0.2

@@ -10,6 +10,8 @@ from app.artifacts.uploads import Uploads
 from app.broker import Announcer
 from app.clients.service import KeyHasher
 from app.database import Database
+from app.logs.feed import Feeds
+from app.logs.source import LogSource
 from app.runners.wake import Waker
 from app.secrets.envelope import Sealer
 from app.settings import Settings
@@ -24,7 +26,8 @@ class Services:
     settings: Settings
     database: Database
     redis: Redis
-    follow_redis: Redis
+    logs: LogSource
+    feeds: Feeds
     announcer: Announcer
     waker: Waker
     sealer: Sealer

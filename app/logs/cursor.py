@@ -9,7 +9,7 @@ from app.errors import Detail, InvalidParamsError
 _FORM = re.compile(r"(\d{1,9})-(\d{1,18})", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Cursor:
     """A place in a strategy's log: behind line `number` of the run with this epoch."""
 

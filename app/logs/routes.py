@@ -1,5 +1,6 @@
-"""The log endpoint: a page as JSON, or the live log as server-sent events."""
+"""The log endpoint: a page as JSON, or the live log in one of three forms."""
 
+import json
 from typing import Any
 
 from flask import Response, request, stream_with_context
@@ -8,13 +9,19 @@ from flask_smorest import Blueprint
 from app.api.auth import caller, requires_key
 from app.api.context import services
 from app.errors import Detail, InvalidParamsError
-from app.logs import cursor
+from app.logs import cursor, filters
 from app.logs import service as logs
+from app.logs.filters import Filter
 from app.logs.follow import Follower
+from app.logs.formats import EVENTS, FORMATS
+from app.logs.records import record_json
 from app.logs.schemas import LogPageSchema, LogQuerySchema
 from app.strategies import service as strategies
 
 blueprint = Blueprint("logs", __name__, url_prefix="/v1/strategies", description="Logs")
+
+_SEND_WITHIN_S = 60.0
+_NOT_WHILE_FOLLOWING = ("run_id", "before", "until", "order")
 
 
 @blueprint.route("/<strategy_id>/logs", methods=["GET"])
@@ -22,29 +29,70 @@ blueprint = Blueprint("logs", __name__, url_prefix="/v1/strategies", description
 @blueprint.arguments(LogQuerySchema, location="query")
 @blueprint.response(200, LogPageSchema)
 def read_logs(query: dict[str, Any], strategy_id: str) -> Any:
-    """Lines of the latest run, or of the one that is named; `follow=true` keeps delivering."""
-    resume_at = query["after"] or (request.headers.get("Last-Event-ID") if query["follow"] else "")
-    after = cursor.parse(resume_at, "after") if resume_at else None
-    if query["follow"] and query["run_id"]:
-        message = "follow goes on across runs; leave out run_id, or follow"
-        raise InvalidParamsError(message, [Detail("run_id", message)])
+    """Lines of the latest run, or of those that are asked for; `follow=true` keeps delivering."""
     if query["follow"]:
-        return _follow(strategy_id, after)
-    page = logs.read(
-        services(), caller(), strategy_id, logs.Query(query["run_id"], after, query["limit"])
+        return _follow(strategy_id, query)
+    asked = logs.Query(
+        run_id=query["run_id"],
+        after=_cursor(query, "after"),
+        before=_cursor(query, "before"),
+        limit=query["limit"],
+        order=query["order"],
+        wanted=_filter(query),
     )
-    return {
-        "strategy_id": strategy_id,
-        "run_id": page.run_id,
-        "logs": page.lines,
-        "next_after": page.next_after,
-    }
+    page = logs.read(services(), caller(), strategy_id, asked)
+    rest: dict[str, Any] = {"next_after": page.next_after}
+    if set(request.args) - {"run_id", "after", "limit"}:
+        rest["next_before"] = page.next_before
+    return Response(_page_json(strategy_id, page, rest), mimetype="application/json")
 
 
-def _follow(strategy_id: str, after: cursor.Cursor | None) -> Response:
+def _page_json(strategy_id: str, page: logs.Page, rest: dict[str, Any]) -> str:
+    head = json.dumps({"strategy_id": strategy_id, "run_id": page.run_id})
+    lines = ",".join([record_json(run.epoch, run.run_id, line) for run, line in page.lines])
+    return f'{head[:-1]}, "logs": [{lines}], {json.dumps(rest)[1:]}\n'
+
+
+def _cursor(query: dict[str, Any], name: str) -> cursor.Cursor | None:
+    return cursor.parse(query[name], name) if query[name] else None
+
+
+def _filter(query: dict[str, Any]) -> Filter:
+    given: dict[str, Any] = {}
+    if query["stream"]:
+        given["channels"] = filters.parse_channels(query["stream"])
+    for name in ("since", "until"):
+        if query[name]:
+            given[f"{name}_ms"] = filters.parse_time_ms(query[name], name)
+    if query["grep"]:
+        given["grep"] = query["grep"].encode()
+    if query["where"]:
+        given["where"] = tuple(map(filters.parse_condition, query["where"]))
+    return Filter(**given)
+
+
+def _follow(strategy_id: str, query: dict[str, Any]) -> Response:
+    refused = [name for name in _NOT_WHILE_FOLLOWING if query[name]]
+    if refused:
+        message = f"follow goes on across runs; leave out {refused[0]}, or follow"
+        raise InvalidParamsError(message, [Detail(refused[0], message)])
+    resume_at = query["after"] or request.headers.get("Last-Event-ID")
+    after = cursor.parse(resume_at, "after") if resume_at else None
+    wanted = _filter(query)
     strategies.get(services(), caller(), strategy_id)
-    follower = Follower(services(), caller(), strategy_id, after)
-    response = Response(stream_with_context(follower.events()), mimetype="text/event-stream")
+    accepted = request.accept_mimetypes.best_match(list(FORMATS), EVENTS.mimetype)
+    form = FORMATS[accepted]
+    follower = Follower(services(), caller(), strategy_id, after, form, wanted)
+    response = Response(stream_with_context(follower.events()), mimetype=form.mimetype)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
+    _limit_sending(response)
     return response
+
+
+def _limit_sending(response: Response) -> None:
+    """A reader that takes nothing at all for a minute is gone; it would be waited for for ever."""
+    socket = request.environ.get("gunicorn.socket")
+    if socket is not None:
+        socket.settimeout(_SEND_WITHIN_S)
+        response.call_on_close(lambda: socket.settimeout(None))

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from app.api.schema import RequestSchema
+from app.api.schema import RequestSchema, Text
 
 
 class LogQuerySchema(RequestSchema):
@@ -10,7 +10,14 @@ class LogQuerySchema(RequestSchema):
 
     run_id = fields.String(load_default=None)
     after = fields.String(load_default=None)
+    before = fields.String(load_default=None)
     limit = fields.Integer(load_default=1000, validate=validate.Range(1, 10_000))
+    order = fields.String(load_default=None, validate=validate.OneOf(("asc", "desc")))
+    since = fields.String(load_default=None)
+    until = fields.String(load_default=None)
+    stream = fields.String(load_default=None)
+    grep = Text(load_default=None, validate=validate.Length(1, 1000))
+    where = fields.List(fields.String(), load_default=list, validate=validate.Length(max=8))
     follow = fields.Boolean(load_default=False)
 
 
@@ -25,9 +32,10 @@ class LogLineSchema(Schema):
 
 
 class LogPageSchema(Schema):
-    """A page of lines, oldest first."""
+    """A page of lines; `next_before` is there when the query reads backwards or says how."""
 
     strategy_id = fields.String()
     run_id = fields.String(allow_none=True)
     logs = fields.List(fields.Nested(LogLineSchema))
     next_after = fields.String(allow_none=True)
+    next_before = fields.String(allow_none=True)

@@ -1,42 +1,66 @@
 """Reading a page of a strategy's log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
 from app.api.context import Services
 from app.clients.service import Principal
 from app.errors import Detail, InvalidParamsError, NotFoundError
-from app.logs import stream
 from app.logs.cursor import Cursor
-from app.logs.stream import Channel, Line
+from app.logs.filters import Filter
+from app.logs.scan import Found, Scan, Span
 from app.strategies import repository
 from app.strategies import service as strategies
 from app.strategies.models import Run
 
+ALL_RUNS = "all"
+OLDEST_FIRST, NEWEST_FIRST = "asc", "desc"
+
 
 @dataclass(frozen=True)
 class Query:
-    """What a reader asked for; `after` None asks for the newest lines."""
+    """What a reader asked for.
 
-    run_id: str | None
-    after: Cursor | None
-    limit: int
+    Attributes:
+        run_id: None for the latest run or the cursor's, ALL_RUNS for every run.
+        order: OLDEST_FIRST reads from the beginning of what was asked for, NEWEST_FIRST from its
+            end; None takes the end nearest to the cursor, or the newest lines, and shows them
+            oldest first.
+    """
+
+    run_id: str | None = None
+    after: Cursor | None = None
+    before: Cursor | None = None
+    limit: int = 1000
+    order: str | None = None
+    wanted: Filter = field(default_factory=Filter)
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether reading begins at the oldest line."""
+        if self.order is not None:
+            return self.order == OLDEST_FIRST
+        begins = self.after is not None or self.wanted.since_ms > 0
+        return begins and self.before is None
 
 
 @dataclass(frozen=True)
 class Page:
-    """Lines, oldest first; `next_after` is None when there are no more at the moment."""
+    """Lines with their runs; the cursors are None when there is no more in that direction."""
 
     run_id: str | None
-    lines: list[dict[str, Any]]
-    next_after: str | None
+    lines: Sequence[Found]
+    next_after: str | None = None
+    next_before: str | None = None
 
 
 def read(services: Services, caller: Principal, strategy_id: str, query: Query) -> Page:
-    """A page of one run: the latest, the cursor's, or the one that is named.
+    """A page: of the latest run, of the cursor's, of the one that is named, or of all.
+
+    It may hold fewer lines than `limit`, or none, and still have a cursor: what one request looks
+    through is bounded.
 
     Raises:
         NotFoundError: no such strategy or run.
@@ -44,57 +68,45 @@ def read(services: Services, caller: Principal, strategy_id: str, query: Query) 
     """
     row = strategies.get(services, caller, strategy_id)
     with services.database.reading() as session:
-        run = _run(session, strategy_id, row.run_id, query)
-    if run is None:
-        return Page(None, [], None)
-    if query.after is None:
-        lines = stream.read_last(services.redis, run.run_id, query.limit)
-        marked = with_gap_markers(lines, None if len(lines) == query.limit else 0)
-        return Page(run.run_id, [record(run, line) for line in marked], None)
-    number = query.after.number
-    lines = stream.read_after(services.redis, run.run_id, number, query.limit + 1)
-    page = with_gap_markers(lines[: query.limit], number)
-    next_after = str(Cursor(run.epoch, page[-1].number)) if len(lines) > query.limit else None
-    return Page(run.run_id, [record(run, line) for line in page], next_after)
+        runs = _runs(session, strategy_id, row.run_id, query)
+    if not runs:
+        return Page(None, [])
+    run_id = runs[-1].run_id if query.run_id == ALL_RUNS else runs[0].run_id
+    scan = Scan(services.logs, Span(query.after, query.before, query.wanted, query.limit))
+    if query.is_forward:
+        found = scan.forward(runs)
+        return Page(run_id, found, next_after=_text(scan.stopped_at))
+    found = scan.backward(reversed(runs))
+    if query.order is None:
+        found.reverse()
+    return Page(run_id, found, next_before=_text(scan.stopped_at))
 
 
-def record(run: Run, line: Line) -> dict[str, Any]:
-    """A line as clients see it."""
-    return {
-        "id": str(Cursor(run.epoch, line.number)),
-        "run_id": run.run_id,
-        "ts_ms": line.ts_ms,
-        "stream": line.channel,
-        "line": line.text,
-    }
+def _text(cursor: Cursor | None) -> str | None:
+    return None if cursor is None else str(cursor)
 
 
-def with_gap_markers(lines: Sequence[Line], after: int | None) -> list[Line]:
-    """The lines, with a line of ours wherever numbers are missing between `after` and them.
-
-    Numbers are missing where old lines were trimmed, or where Redis lost its newest ones.
-    """
-    marked: list[Line] = []
-    previous = after
-    for line in lines:
-        if previous is not None and line.number > previous + 1:
-            gone = line.number - previous - 1
-            text = f"{gone} lines of this run are not kept any more"
-            marked.append(Line(line.number - 1, line.ts_ms, Channel.SYSTEM, text))
-        marked.append(line)
-        previous = line.number
-    return marked
-
-
-def _run(session: Session, strategy_id: str, latest: str | None, query: Query) -> Run | None:
+def _runs(session: Session, strategy_id: str, latest: str | None, query: Query) -> list[Run]:
+    """The runs to look through, oldest first."""
+    if query.run_id == ALL_RUNS:
+        low = query.after.epoch if query.after else 0
+        high = query.before.epoch if query.before else None
+        return list(repository.runs_between(session, strategy_id, low, high))
+    cursors = [("after", query.after), ("before", query.before)]
     if query.run_id is not None:
         run = repository.find_run(session, strategy_id, query.run_id)
         if run is None:
             raise NotFoundError(f"the strategy has no run {query.run_id!r}")
-        if query.after and query.after.epoch != run.epoch:
-            message = f"the cursor {query.after} belongs to another run than {run.run_id}"
-            raise InvalidParamsError(message, [Detail("after", message)])
-        return run
-    if query.after is not None:
-        return repository.run_of_epoch(session, strategy_id, query.after.epoch)
-    return repository.find_run(session, strategy_id, latest) if latest else None
+    else:
+        epochs = [cursor.epoch for _, cursor in cursors if cursor is not None]
+        if epochs:
+            run = repository.run_of_epoch(session, strategy_id, epochs[0])
+        else:
+            run = repository.find_run(session, strategy_id, latest) if latest else None
+    if run is None:
+        return []
+    for name, cursor in cursors:
+        if cursor is not None and cursor.epoch != run.epoch:
+            message = f"the cursor {cursor} belongs to another run than {run.run_id}"
+            raise InvalidParamsError(message, [Detail(name, message)])
+    return [run]

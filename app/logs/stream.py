@@ -1,16 +1,17 @@
 """How log lines lie in Redis.
 
-One stream per run, `logs:{run_id}`. Lines of a run are numbered from 1; an entry holds a batch of
+One stream per run, `logs:{run_id}`. Lines of a run are numbered from 1; an entry holds many of
 them, and its id is the number of its last line. So an append that is sent twice is stored once
 (Redis refuses an id that is not greater), trimming can go by lines, and a cursor into the log is
 `{epoch}-{line}`: it orders across the runs of a strategy and resumes without gap or repeat.
 
-A second stream, `runs:{strategy_id}`, only wakes followers when a run begins or ends.
+An entry's lines stay the bytes that were read; a head says which of them came when, and from where
+(docs/decisions/0007). A second stream, `runs:{strategy_id}`, only wakes followers when a run begins
+or ends.
 """
 
-import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
@@ -20,11 +21,16 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
-_LINES = b"lines"
+DUE_KEY = "logs-due"
+"""A set of the runs that have lines for the archive; only a hint, rows and numbers decide."""
+
+_HEAD = b"head"
+_BODY = b"body"
 _END = b"end"
 _NOTICES_KEPT = 64
-READ_ENTRIES = 20
-"""Entries to read at once: a hostile one takes two megabytes."""
+_FIRST_COUNT = 32
+_MAX_COUNT = 2048
+_ANSWER_BYTES = 1 << 20
 
 
 class Channel(StrEnum):
@@ -33,6 +39,10 @@ class Channel(StrEnum):
     STDOUT = "stdout"
     STDERR = "stderr"
     SYSTEM = "system"
+
+
+_CODES = {Channel.STDOUT: b"o", Channel.STDERR: b"e", Channel.SYSTEM: b"s"}
+_CHANNELS = {code: str(channel) for channel, code in _CODES.items()}
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,61 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one entry holds; `is_end` marks the last of its run."""
+class Block:
+    """Lines of one channel that were read at one moment.
 
-    lines: tuple[Line, ...]
-    is_end: bool
+    Attributes:
+        data: `count` lines as bytes, each with a newline at its end.
+    """
+
+    ts_ms: int
+    channel: str
+    count: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Blocks whose lines are numbered from `first` on; `is_end` marks the last of its run."""
+
+    first: int
+    blocks: tuple[Block, ...]
+    is_end: bool = False
+
+    @property
+    def last(self) -> int:
+        """Number of the last line."""
+        return self.first + sum(block.count for block in self.blocks) - 1
+
+    @property
+    def last_ts_ms(self) -> int:
+        """When the last line was read."""
+        return self.blocks[-1].ts_ms
+
+    def numbered(self) -> Iterator[tuple[int, Block]]:
+        """Each block with the number of its first line."""
+        number = self.first
+        for block in self.blocks:
+            yield number, block
+            number += block.count
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines as text; bytes that are no UTF-8 are replaced."""
+        return [line for number, block in self.numbered() for line in lines_of(number, block)]
+
+
+def lines_of(first: int, block: Block) -> Iterator[Line]:
+    """The lines of a block whose first has this number."""
+    ts_ms, channel = block.ts_ms, block.channel
+    for number, raw in enumerate(block.data[:-1].split(b"\n"), first):
+        yield Line(number, ts_ms, channel, raw.decode("utf-8", "replace"))
+
+
+def block_of(ts_ms: int, channel: str, text: str) -> Block:
+    """A block with this one line; what would break it in two becomes a blank."""
+    data = text.replace("\n", " ").encode(errors="replace") + b"\n"
+    return Block(ts_ms, channel, 1, data)
 
 
 def logs_key(run_id: str) -> str:
@@ -68,24 +128,29 @@ def entry_id(last_number: int) -> str:
     return f"{last_number}-0"
 
 
-def encode(lines: Sequence[Line], *, is_end: bool = False) -> dict[bytes, bytes]:
-    """The fields of an entry with these lines, which must be numbered without a gap."""
-    packed = [[line.ts_ms, line.channel, line.text] for line in lines]
-    text = json.dumps(packed, ensure_ascii=False, separators=(",", ":"))
-    # What UTF-8 cannot hold must not keep the lines around it.
-    fields = {_LINES: text.encode(errors="replace")}
+def encode(blocks: Sequence[Block], *, is_end: bool = False) -> dict[bytes, bytes]:
+    """The fields of an entry with these blocks."""
+    heads = [
+        b"%d%b%d,%d" % (block.ts_ms, _CODES[Channel(block.channel)], block.count, len(block.data))
+        for block in blocks
+    ]
+    fields = {_HEAD: b" ".join(heads), _BODY: b"".join([block.data for block in blocks])}
     return fields | {_END: b"1"} if is_end else fields
 
 
 def decode(raw_id: bytes, fields: dict[bytes, bytes]) -> Batch:
     """An entry as Redis returns it."""
-    packed = json.loads(fields[_LINES])
-    first = int(raw_id.partition(b"-")[0]) - len(packed) + 1
-    lines = (
-        Line(first + index, ts_ms, channel, text)
-        for index, (ts_ms, channel, text) in enumerate(packed)
-    )
-    return Batch(tuple(lines), _END in fields)
+    body, blocks, place, total = fields[_BODY], [], 0, 0
+    for head in fields[_HEAD].split():
+        # Thirteen digits of milliseconds until the year 2286.
+        ts_ms, code, rest = head[:13], head[13:14], head[14:]
+        count, _, size = rest.partition(b",")
+        end = place + int(size)
+        blocks.append(Block(int(ts_ms), _CHANNELS[code], int(count), body[place:end]))
+        place = end
+        total += int(count)
+    last = int(raw_id.partition(b"-")[0])
+    return Batch(last - total + 1, tuple(blocks), _END in fields)
 
 
 def decode_all(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Batch]:
@@ -93,32 +158,43 @@ def decode_all(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Batc
     return [decode(raw_id, fields) for raw_id, fields in entries]
 
 
+def forward(redis: Redis, run_id: str, number: int) -> Iterator[Batch]:
+    """The stored batches that end behind line `number`, oldest first."""
+    cursor, count = f"({entry_id(number)}", _FIRST_COUNT
+    while True:
+        entries = _entries(redis.xrange(logs_key(run_id), min=cursor, count=count))
+        yield from decode_all(entries)
+        if len(entries) < count:
+            return
+        cursor = f"({entries[-1][0].decode()}"
+        count = _next_count(count, entries)
+
+
+def backward(redis: Redis, run_id: str) -> Iterator[Batch]:
+    """The stored batches, newest first."""
+    cursor, count = "+", _FIRST_COUNT
+    while True:
+        entries = _entries(redis.xrevrange(logs_key(run_id), max=cursor, count=count))
+        yield from decode_all(entries)
+        if len(entries) < count:
+            return
+        cursor = f"({entries[-1][0].decode()}"
+        count = _next_count(count, entries)
+
+
 def read_after(redis: Redis, run_id: str, number: int, limit: int) -> list[Line]:
     """Up to `limit` lines behind line `number`, oldest first."""
     found: list[Line] = []
-    cursor = f"({entry_id(number)}"
-    while len(found) < limit:
-        entries = _entries(redis.xrange(logs_key(run_id), min=cursor, count=READ_ENTRIES))
-        for batch in decode_all(entries):
-            found.extend(line for line in batch.lines if line.number > number)
-        if len(entries) < READ_ENTRIES:
+    for batch in forward(redis, run_id, number):
+        found.extend(line for line in batch.lines if line.number > number)
+        if len(found) >= limit:
             break
-        cursor = f"({entries[-1][0].decode()}"
     return found[:limit]
 
 
-def read_last(redis: Redis, run_id: str, limit: int) -> list[Line]:
-    """The last `limit` lines, oldest first."""
-    found: list[Line] = []
-    cursor = "+"
-    while len(found) < limit:
-        entries = _entries(redis.xrevrange(logs_key(run_id), max=cursor, count=READ_ENTRIES))
-        for batch in decode_all(entries):
-            found[:0] = batch.lines
-        if len(entries) < READ_ENTRIES:
-            break
-        cursor = f"({entries[-1][0].decode()}"
-    return found[-limit:]
+def trim(redis: Redis, run_id: str, oldest: int) -> None:
+    """Remove the entries that end before line `oldest`."""
+    redis.xtrim(logs_key(run_id), minid=entry_id(oldest), approximate=False)
 
 
 def notify(redis: Redis, strategy_id: str) -> None:
@@ -142,6 +218,12 @@ def delete(redis: Redis, strategy_id: str, run_ids: Sequence[str]) -> None:
 def delete_runs(redis: Redis, run_ids: Sequence[str]) -> None:
     """Remove the logs of these runs."""
     redis.delete(*map(logs_key, run_ids))
+
+
+def _next_count(count: int, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> int:
+    """Small entries are fetched more at a time; an answer stays about a mebibyte."""
+    size = sum(len(fields[_BODY]) for _, fields in entries)
+    return min(_MAX_COUNT, count * 4) if size < _ANSWER_BYTES // 4 else count
 
 
 def _entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -110,7 +110,10 @@ class Run(Base):
     """One attempt at running a strategy: what it was given, what came of it."""
 
     __tablename__ = "runs"
-    __table_args__ = (Index("ix_runs_strategy_epoch", "strategy_id", "epoch", unique=True),)
+    __table_args__ = (
+        Index("ix_runs_strategy_epoch", "strategy_id", "epoch", unique=True),
+        Index("ix_runs_unarchived", "logs_archived_at", "ended_at"),
+    )
 
     run_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     strategy_id: Mapped[str] = mapped_column(
@@ -126,6 +129,7 @@ class Run(Base):
     isolation: Mapped[dict[str, Any] | None]
     usage: Mapped[dict[str, Any] | None]
     evidence: Mapped[dict[str, Any] | None]
+    logs_archived_at: Mapped[float | None]
 
 
 class StrategyEvent(Base):

@@ -82,6 +82,14 @@ def next_run(session: Session, strategy_id: str, epoch: int) -> Run | None:
     )
 
 
+def runs_between(session: Session, strategy_id: str, low: int, high: int | None) -> Sequence[Run]:
+    """The runs from claim number `low` to `high`, or to the newest, oldest first."""
+    query = select(Run).where(Run.strategy_id == strategy_id, Run.epoch >= low)
+    if high is not None:
+        query = query.where(Run.epoch <= high)
+    return session.scalars(query.order_by(Run.epoch)).all()
+
+
 def first_recent_epoch(
     session: Session, strategy_id: str, from_epoch: int, since: ColumnElement[float]
 ) -> int | None:

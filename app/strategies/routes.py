@@ -8,8 +8,10 @@ from flask_smorest import Blueprint
 from app.api.auth import caller, requires_key
 from app.api.context import services
 from app.api.uploads import bounds_uploads
+from app.logs.masking import warnings
 from app.strategies import service
 from app.strategies.schemas import (
+    CreatedSchema,
     CreateSchema,
     DeletedSchema,
     InspectedStrategySchema,
@@ -26,13 +28,15 @@ blueprint = Blueprint(
 @requires_key
 @bounds_uploads
 @blueprint.arguments(CreateSchema)
-@blueprint.response(201, OneStrategySchema)
-@blueprint.alt_response(200, schema=OneStrategySchema)
+@blueprint.response(201, CreatedSchema)
+@blueprint.alt_response(200, schema=CreatedSchema)
 def create_strategy(body: dict[str, Any]) -> Any:
     """Create a strategy, or replace the artifact and settings of the one with this name."""
     key = request.headers.get("Idempotency-Key", "")
     created = service.create(services(), caller(), body, key)
-    return {"strategy": created.row}, 201 if created.is_new else 200
+    found = warnings(body["secrets"])
+    answer = {"strategy": created.row} | ({"warnings": found} if found else {})
+    return answer, 201 if created.is_new else 200
 
 
 @blueprint.route("", methods=["GET"])

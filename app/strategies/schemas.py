@@ -195,6 +195,12 @@ class OneStrategySchema(Schema):
     strategy = fields.Nested(StrategySchema)
 
 
+class CreatedSchema(OneStrategySchema):
+    """The same, with what its owner should know, if there is anything."""
+
+    warnings = fields.List(fields.String())
+
+
 class InspectedStrategySchema(Schema):
     """`{"strategy": {...}}`, with its run."""
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +12,9 @@ import urllib3
 from sequence_cli.api.errors import ApiRefusalError, ApiUnreachableError, refusal, unreachable
 from sequence_cli.connection import Connection
 from sequence_cli.errors import CliError
+
+Query = Mapping[str, str | Sequence[str]]
+"""Parameters of a request; a list is a parameter that is repeated."""
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -48,7 +51,7 @@ class ApiClient:
         path: str,
         *,
         body: Mapping[str, Any] | None = None,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """One request; the answer's JSON object, ``{}`` for an empty body."""
@@ -75,7 +78,7 @@ class ApiClient:
         return self.call(method, path, body=body, headers=headers)
 
     def open_stream(
-        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], idle_s: float
+        self, path: str, *, query: Query, headers: Mapping[str, str], idle_s: float
     ) -> urllib3.BaseHTTPResponse:
         """An answer whose body is read as it arrives; ``idle_s`` without a byte ends it."""
         request = _Request("GET", _target(path, query), headers, stream_idle_s=idle_s)
@@ -141,5 +144,5 @@ class ApiClient:
         return answer
 
 
-def _target(path: str, query: Mapping[str, str] | None) -> str:
-    return f"{path}?{urlencode(query)}" if query else path
+def _target(path: str, query: Query | None) -> str:
+    return f"{path}?{urlencode(query, doseq=True)}" if query else path

@@ -9,7 +9,7 @@ from typing import Any
 
 import urllib3
 
-from sequence_cli.api.client import ApiClient
+from sequence_cli.api.client import ApiClient, Query
 from sequence_cli.api.errors import ApiRefusalError, ApiUnreachableError
 from sequence_cli.api.event_stream import Event, EventParser
 from sequence_cli.api.strategies import log_path
@@ -50,9 +50,9 @@ class FollowEnd:
 class LogFollower:
     """Yields LogRecord, last a FollowEnd.
 
-    The first connection must succeed; a later loss is repaired from the last id received,
-    and told to ``notice`` once. Raises CliError when the API refuses (a deleted strategy, a
-    revoked key) or stays away for ``give_up_s``.
+    The first connection must succeed; a later loss is repaired from the last id received, and
+    told to ``notice`` once. ``wanted`` are further parameters of the request. Raises CliError when
+    the API refuses (a deleted strategy, a revoked key) or stays away for ``give_up_s``.
     """
 
     def __init__(
@@ -61,10 +61,12 @@ class LogFollower:
         strategy_id: str,
         notice: Callable[[str], None],
         policy: FollowPolicy = DEFAULT_POLICY,
+        wanted: Query | None = None,
     ) -> None:
         self._client = client
         self._path = log_path(strategy_id)
         self._notice = notice
+        self._query = {**(wanted or {}), "follow": "true"}
         self._policy = policy
         self._last_id: str | None = None
         self._connected_once = False
@@ -95,7 +97,7 @@ class LogFollower:
         if self._last_id is not None:
             headers["Last-Event-ID"] = self._last_id
         response = self._client.open_stream(
-            self._path, query={"follow": "true"}, headers=headers, idle_s=self._policy.idle_s
+            self._path, query=self._query, headers=headers, idle_s=self._policy.idle_s
         )
         self._connected_once = True
         parser = EventParser()

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sequence_cli.api.client import ApiClient
+from sequence_cli.api.client import ApiClient, Query
 from sequence_cli.errors import CliError
 from sequence_cli.nearest import nearest
 
@@ -62,18 +62,23 @@ class StrategiesApi:
             hint = "you have none yet: `sequence strategy deploy DIR` creates one"
         raise CliError(f"there is no strategy {name_or_id!r}: {hint}")
 
-    def log_records(self, strategy_id: str, run_id: str | None) -> Iterator[dict[str, Any]]:
-        """Stored records, oldest first: the last 1000 of a run and all that came since."""
-        query = {"run_id": run_id} if run_id else {}
+    def log_records(self, strategy_id: str, wanted: Query) -> Iterator[dict[str, Any]]:
+        """Stored records, oldest first.
+
+        Without conditions in ``wanted``: the last 1000 of a run and all that came since.
+        """
+        query = dict(wanted)
         while True:
             page = self._client.call("GET", log_path(strategy_id), query=query)
             records = page.get("logs")
             if not isinstance(records, list):
                 raise _unexpected("logs")
             yield from records
-            if not records or page.get("next_after") is None:
+            # A page may be empty and still have a cursor: it looked through its share.
+            following = page.get("next_after")
+            if following is None or following == query.get("after"):
                 return
-            query = {**query, "after": page["next_after"], "limit": str(_DEFAULT_PAGE)}
+            query = {**query, "after": following, "limit": str(_DEFAULT_PAGE)}
 
 
 def log_path(strategy_id: str) -> str:

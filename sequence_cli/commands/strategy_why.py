@@ -33,7 +33,7 @@ def why(connection: Connection, name: str, run: str | None, as_json: bool) -> in
     found = history.run(run)
     if found is None:
         return _never_ran(row, as_json)
-    records = list(strategies.log_records(row["strategy_id"], found["run_id"]))
+    records = list(strategies.log_records(row["strategy_id"], {"run_id": found["run_id"]}))
     case = Case(row, found, history.events_of(found), records)
     lines = story(case, time.time())
     if as_json:

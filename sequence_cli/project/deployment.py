@@ -25,6 +25,7 @@ from sequence_cli.project.vendored_client import (
 
 _POLICIES = ("network", "restart", "stop", "hooks", "watchdog", "schedule")
 _LISTS = ("allow", "on")  # one string will do
+_MASKED_CHARS = 6
 _RESOURCES = ("cpu_millis", "memory_mb", "timeout_secs")
 
 
@@ -70,6 +71,7 @@ def prepare_deployment(directory: Path, overrides: Overrides) -> Deployment:
     body["entrypoint"] = checked_entrypoint(body["entrypoint"], tree)
     files = list(tree.files.values())
     notes = [_withheld_note(path) for path in tree.withheld]
+    notes += [_short_note(name) for name in _short_secrets(body.get("secrets", {}))]
     if not brings_own_client(tree.files):
         files += client_files()
         notes.append(f"added the client library ({PACKAGE} {client_version()})")
@@ -77,6 +79,14 @@ def prepare_deployment(directory: Path, overrides: Overrides) -> Deployment:
     body["artifact_base64"] = base64.b64encode(artifact).decode("ascii")
     digest = hashlib.sha256(artifact).hexdigest()
     return Deployment(body, digest, len(artifact), len(files), tuple(notes))
+
+
+def _short_secrets(secrets: Mapping[str, str]) -> list[str]:
+    return sorted(name for name, value in secrets.items() if len(value.strip()) < _MASKED_CHARS)
+
+
+def _short_note(name: str) -> str:
+    return f"secret {name} has fewer than {_MASKED_CHARS} characters: it is not masked in the log"
 
 
 def _withheld_note(path: str) -> str:

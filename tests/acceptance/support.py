@@ -273,6 +273,16 @@ class CommandLine:
         assert done.returncode == exit_code, (done.returncode, done.stdout, done.stderr)
         return done.stdout if exit_code == 0 else done.stdout + done.stderr
 
+    def spawn(self, *arguments: str, **streams: Any) -> "subprocess.Popen[bytes]":
+        """The command in the background, with these streams; the caller ends it."""
+        return subprocess.Popen(
+            [SEQUENCE, *arguments],
+            env=clean_environ(self.home, **self.environ),
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            **streams,
+        )
+
     @contextlib.contextmanager
     def begin(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
         """The command in the background, for as long as the context lasts."""

@@ -120,7 +120,7 @@ def web(database_url: str, redis_url: str, **overrides: object) -> Any:
             yield one
         finally:
             services.redis.connection_pool.disconnect()
-            services.follow_redis.connection_pool.disconnect()
+            services.feeds.redis.connection_pool.disconnect()
 
 
 def body(**fields: Any) -> dict[str, Any]:

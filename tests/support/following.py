@@ -68,10 +68,9 @@ class Reader:
 
     def _read(self) -> None:
         try:
-            for block in self._source:
-                event = parse(block)
-                if event is not None:
-                    self.events.append(event)
+            for text in self._source:
+                events = [parse(block) for block in text.split("\n\n") if block]
+                self.events += [event for event in events if event is not None]
                 self.blocks += 1
         except BaseException as error:
             self.error = error

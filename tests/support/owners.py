@@ -11,11 +11,14 @@ from redis import Redis
 from sqlalchemy import select, update
 
 from app.database import Database
+from app.logs.stream import Channel
 from app.models import Run, Runner, Strategy, StrategyEvent
 from app.redis_client import connect
 from tasks.claims import Claim, Claims, Verdict
 from tasks.ending import Cause, Ending
-from tasks.logs.shipper import LogShipper, RunLog
+from tasks.logs.bounds import Bounds
+from tasks.logs.run_log import RunLog
+from tasks.logs.shipper import LogShipper
 from tasks.room import Room
 
 LEASE_S = 15.0
@@ -133,7 +136,7 @@ def shipping(
 ) -> Iterator[LogShipper]:
     """A shipper whose thread runs; what is left is shipped at the end."""
     redis = connect(redis_url)
-    shipper = LogShipper(redis, max_lines=max_lines, max_bytes=max_bytes)
+    shipper = LogShipper(redis, Bounds(max_lines, max_bytes))
     shipper.start()
     with disconnecting(redis):
         try:
@@ -155,4 +158,4 @@ def disconnecting(redis: Redis) -> Iterator[Redis]:
 def write(run_log: RunLog, *lines: str) -> None:
     """Lines on stdout."""
     for line in lines:
-        run_log.write("stdout", line)
+        run_log.write(Channel.STDOUT, line)

@@ -80,7 +80,7 @@ class Station:
     def open(self) -> None:
         """Start a runner."""
         self.assembly = assemble(load(Role.RUNNER, self.environ))
-        self._pool = Pool(self.web.services.follow_redis, self.assembly)
+        self._pool = Pool(self.web.services.feeds.redis, self.assembly)
         self._pool.start()
 
     def close(self) -> None:

@@ -21,7 +21,8 @@ from support.owners import Rows, claimed, claims_of, ended, shipping, write
 from support.waiting import wait_until
 from tasks.claims import Claim, Claims
 from tasks.ending import Ending
-from tasks.logs.shipper import LogShipper, RunLog
+from tasks.logs.run_log import RunLog
+from tasks.logs.shipper import LogShipper
 
 
 class Stage:
@@ -93,7 +94,13 @@ class Stage:
 
 @contextmanager
 def staged(database_url: str, redis_url: str, **options: Any) -> Iterator[Stage]:
-    with web(database_url, redis_url) as one, shipping(redis_url, **options) as shipper:
+    """A stage; options in capitals are settings of the web process, others the shipper's."""
+    variables = {name: value for name, value in options.items() if name.isupper()}
+    bounds = {name: value for name, value in options.items() if name not in variables}
+    with (
+        web(database_url, redis_url, **variables) as one,
+        shipping(redis_url, **bounds) as shipper,
+    ):
         stage = Stage(one, redis_url, shipper)
         yield stage
         if stage.readers:

@@ -112,7 +112,8 @@ class TestFollow:
         reader = stage.follow()
         reader.wait_for("one")
         stream.notify(stage.web.services.redis, stage.id)
-        wait_until(lambda: stage.followers[-1]._run.ended_at, "it knows that the run has ended")
+        feed = stage.web.services.feeds._feeds[stage.id]
+        wait_until(lambda: feed.tail._run.ended_at, "it is known that the run has ended")
         write(run[1], "two")
         run[1].close("the end")
         reader.outcome()

@@ -319,3 +319,11 @@ def test_starts_and_stops_at_once_leave_a_row_that_makes_sense(caller: Caller, r
     assert (row["desired_state"], row["status"]) in [("running", "queued"), ("stopped", "stopped")]
     statuses = [status for _, status, _ in rows.events(strategy_id)]
     assert all(a != b for a, b in itertools.pairwise(statuses))
+
+
+def test_a_create_says_which_secrets_are_not_masked(caller: Caller) -> None:
+    answer = caller.create("short", secrets={"PIN": "1234", "TOKEN": "long enough"})
+    assert answer.json["warnings"] == [
+        "secret PIN has fewer than 6 characters: it is not masked in the log"
+    ]
+    assert "warnings" not in caller.create("long", secrets={"TOKEN": "long enough"}).json

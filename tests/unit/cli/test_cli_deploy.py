@@ -126,6 +126,14 @@ def test_secrets_are_nowhere_but_in_secrets(server, project: Path, run) -> None:
         assert value.decode() not in result.out + result.err
 
 
+@pytest.mark.usefixtures("server")
+def test_a_secret_that_is_too_short_to_be_masked_is_named(project: Path, run) -> None:
+    (project / "keys.json").write_text(json.dumps({"PIN": "1234"}))
+    result = run("strategy", "deploy", project, "--secrets-file", project / "keys.json")
+    assert "note: secret PIN has fewer than 6 characters: it is not masked" in result.err
+    assert "1234" not in result.err
+
+
 def test_options_win_over_the_file(server, project: Path, tmp_path: Path, run) -> None:
     (project / "Sequence.toml").write_text(FULL_TOML)
     (project / "other.py").write_text("pass\n")

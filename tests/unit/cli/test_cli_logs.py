@@ -284,3 +284,50 @@ def test_any_chunking_gives_the_same_events(lines: list[str], data: st.DataObjec
     assert [json.loads(found.data) for found in events] == [
         record(number, line) for number, line in enumerate(lines)
     ]
+
+
+# --- conditions ---
+
+
+def test_conditions_are_sent_and_every_page_is_read(named: LocalApi, run) -> None:
+    pages = [
+        Answer({"logs": [record(1)], "next_after": "3-1"}),
+        Answer({"logs": [], "next_after": "3-900"}),
+        Answer({"logs": [record(950)], "next_after": None}),
+    ]
+    named.answer("GET", LOGS, *pages)
+    options = ["--since", "10m", "--grep", "x y", "--where", "event=filled", "--where", "qty>5"]
+    result = run("strategy", "logs", "heartbeat", "--all-runs", *options)
+    assert result.out.splitlines() == ["line 1", "line 950"], result.err
+    asked = [request for request in named.received if request.path == LOGS]
+    assert [request.query.get("after") for request in asked] == [None, "3-1", "3-900"]
+    for request in asked:
+        assert request.query["run_id"] == "all"
+        assert request.query["order"] == "asc"
+        assert request.query["since"] == "10m"
+        assert request.query["grep"] == "x y"
+        assert request.query["where"] in ("event=filled", "qty>5")
+
+
+def test_conditions_go_with_a_follow(named: LocalApi, run) -> None:
+    named.answer("GET", LOGS, Stream((event(1), end())))
+    result = run("strategy", "logs", "heartbeat", "--follow", "--grep", "x", "--since", "2h")
+    assert result.status == 0, result.err
+    [asked] = [request for request in named.received if request.path == LOGS]
+    assert asked.query == {"follow": "true", "grep": "x", "since": "2h"}
+
+
+def test_a_notice_of_the_server_leads_to_another_connection(named: LocalApi, run) -> None:
+    slow = b'event: notice\ndata: {"reason": "slow", "resume_after": "3-1"}\n\n'
+    named.answer("GET", LOGS, Stream((event(1), slow)), Stream((event(2), end())))
+    result = run("strategy", "logs", "heartbeat", "--follow")
+    assert result.status == 0, result.err
+    assert result.out.splitlines() == ["line 1", "line 2"]
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize("option", [("--run", RUN_ID), ("--all-runs",)])
+def test_past_runs_are_not_followed(option: tuple[str, ...], run) -> None:
+    result = run("strategy", "logs", "heartbeat", "--follow", *option)
+    assert result.status == 2
+    assert f"{option[0]} shows past runs" in result.err
