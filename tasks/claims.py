@@ -233,6 +233,7 @@ class Claims:
                 exit_code=ending.exit_code,
                 usage=ending.usage,
                 isolation=ending.isolation,
+                log_lines=ending.log_lines,
                 # With the limits of this run: those of the row may be others by now.
                 evidence=ending.evidence | claim.resources,
             )

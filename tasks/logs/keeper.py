@@ -65,18 +65,20 @@ class LogSweep:
         return lines
 
     def _archive_due(self) -> int:
-        """What runners said is worth it; the hint goes once it was followed."""
+        """What runners said is worth it; a hint goes once the archive has what it was about."""
         redis = self.archive.source.redis
         hints: Any = redis.srandmember(stream.DUE_KEY, _AT_ONCE)
-        lines = 0
         for raw in hints or ():
-            run_id = raw.decode()
-            # Taken away first: what comes from now on may be told again.
-            redis.srem(stream.DUE_KEY, run_id)
+            # Put aside and not left there: what comes from now on may be told again.
+            redis.smove(stream.DUE_KEY, stream.TAKEN_KEY, raw)
+        taken: Any = redis.srandmember(stream.TAKEN_KEY, _AT_ONCE)
+        lines = 0
+        for raw in taken or ():
             with self.archive.database.reading() as session:
-                run = session.get(Run, run_id)
+                run = session.get(Run, raw.decode())
             if run is not None:
                 lines += self._archive_one(run)
+            redis.srem(stream.TAKEN_KEY, raw)
         return lines
 
     def _archive_ended(self) -> int:
@@ -88,9 +90,7 @@ class LogSweep:
         try:
             return self.archive.archive(run)
         except (RedisError, SQLAlchemyError, OSError):
-            # If its row still says that it runs, only the hint leads back to it.
-            self.archive.source.redis.sadd(stream.DUE_KEY, run.run_id)
-            raise
+            raise  # its hint is still there
         except Exception:
             # One stream that cannot be read must not keep the others from the archive.
             log.exception("log_not_archived", extra={"run_id": run.run_id})
