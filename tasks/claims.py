@@ -240,11 +240,12 @@ class Claims:
         )
 
     def _verdict(self, session: Session, row: Strategy, reason: Reason) -> Verdict:
+        own = select(Client.log_runs_kept).where(Client.client_id == row.client_id)
         old = session.scalars(
             select(Run.run_id)
             .where(Run.strategy_id == row.strategy_id)
             .order_by(Run.epoch.desc())
-            .offset(self._runs_kept)
+            .offset(session.scalar(own) or self._runs_kept)
         ).all()
         session.execute(delete(Run).where(Run.run_id.in_(old)))
         restart_in_s = None

@@ -1,13 +1,12 @@
-"""Moving lines from Redis into the archive, and out of it when they are too old or too many."""
+"""Moving lines from Redis into the archive."""
 
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, load_only
 
 from app.database import Database, database_now
 from app.logs import chunks, stream
@@ -30,7 +29,7 @@ _BATCH = 200
 
 @dataclass(frozen=True)
 class Archive:
-    """Archives and forgets; any number of processes may do so at once, and crash meanwhile."""
+    """Archives; any number of processes may do so at once, and crash meanwhile."""
 
     source: LogSource
 
@@ -69,24 +68,6 @@ class Archive:
                 .order_by(Run.ended_at)
                 .limit(_BATCH)
             ).all()
-
-    def enforce(self, *, kept_s: float, max_bytes: int) -> int:
-        """Forget chunks that are too old (`kept_s` 0: none is), and the oldest of strategies with
-        more than `max_bytes`; the number of chunks.
-        """
-        doomed: list[LogChunk] = []
-        with self.database.reading() as session:
-            if kept_s:
-                doomed += _light(session, LogChunk.created_at < database_now() - kept_s)
-            total = func.sum(LogChunk.stored_bytes)
-            rich = select(LogChunk.strategy_id).group_by(LogChunk.strategy_id)
-            for strategy_id in session.scalars(rich.having(total > max_bytes)):
-                doomed += _oldest_beyond(session, strategy_id, max_bytes)
-        self.source.store.drop(doomed)
-        with self.database.transaction() as session:
-            for chunk in doomed:
-                session.execute(delete(LogChunk).where(_is(chunk)))
-        return len(doomed)
 
     def _archived_to(self, run_id: str) -> tuple[int, bool]:
         """The last line of the program's log that is archived, and whether it is the run's last."""
@@ -182,25 +163,6 @@ def _groups(batches: Iterator[Batch], after: int) -> Iterator[list[Batch]]:
 
 def _size_bytes(batches: Sequence[Batch]) -> int:
     return sum(len(block.data) for batch in batches for block in batch.blocks)
-
-
-def _light(session: Session, condition: ColumnElement[bool]) -> list[LogChunk]:
-    """Chunks without their data, but with what their objects are called by."""
-    columns = (LogChunk.strategy_id, LogChunk.first_number, LogChunk.last_number)
-    query = select(LogChunk).options(load_only(*columns, LogChunk.stored_bytes))
-    return list(session.scalars(query.where(condition).order_by(LogChunk.created_at).limit(5000)))
-
-
-def _oldest_beyond(session: Session, strategy_id: str, max_bytes: int) -> list[LogChunk]:
-    found = _light(session, LogChunk.strategy_id == strategy_id)
-    excess = sum(chunk.stored_bytes for chunk in found) - max_bytes
-    doomed = []
-    for chunk in found:
-        if excess <= 0:
-            break
-        doomed.append(chunk)
-        excess -= chunk.stored_bytes
-    return doomed
 
 
 def _is(chunk: LogChunk) -> ColumnElement[bool]:

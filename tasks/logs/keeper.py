@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.logs import stream
 from app.logs.archive import Archive
+from app.logs.retention import Forgetting
 from app.strategies.models import Run, Strategy
 
 log = logging.getLogger(__name__)
@@ -24,16 +25,7 @@ _AWAY_PAUSE_S = 2.0
 _ENFORCE_EVERY_S = 60.0
 _STRAYS_EVERY_S = 60.0
 _AT_ONCE = 100
-_DAY_S = 86_400.0
 _LOGS_PREFIX = b"logs:"
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How long archived lines are kept (`days` 0: as long as their run), and how many bytes."""
-
-    days: float
-    max_bytes: int
 
 
 @dataclass
@@ -41,7 +33,7 @@ class LogSweep:
     """One look at everything; any number of schedulers may look at once."""
 
     archive: Archive
-    retention: Retention
+    forgetting: Forgetting
     _broken: set[str] = field(default_factory=set)
     _enforce_at: float = 0.0
     _strays_at: float = 0.0
@@ -57,8 +49,7 @@ class LogSweep:
         now = time.monotonic()
         if is_thorough or now >= self._enforce_at:
             self._enforce_at = now + _ENFORCE_EVERY_S
-            kept_s = self.retention.days * _DAY_S
-            self.archive.enforce(kept_s=kept_s, max_bytes=self.retention.max_bytes)
+            self.forgetting.run_once()
         if is_thorough or now >= self._strays_at:
             self._strays_at = now + _STRAYS_EVERY_S
             self._remove_strays()

@@ -16,6 +16,7 @@ from app.database import Database, database_now
 from app.logs import stream
 from app.logs.archive import Archive
 from app.logs.chunks import ChunkStore
+from app.logs.retention import Forgetting, Retention
 from app.logs.source import LogSource
 from app.redis_client import connect
 from app.strategies.models import Run
@@ -23,7 +24,7 @@ from app.strategies.states import Reason
 from tasks.claims import Claim
 from tasks.ending import Ending
 from tasks.logs.bounds import Bounds
-from tasks.logs.keeper import LogSweep, Retention
+from tasks.logs.keeper import LogSweep
 from tasks.logs.shipper import LogShipper
 
 _LOST = "the end of this run's log is lost: its runner was gone before it was stored"
@@ -37,7 +38,7 @@ def stage(sqlite_url: str, redis_url: str) -> Iterator[Stage]:
 
 def sweep_of(database: Database, redis: Redis) -> LogSweep:
     source = LogSource(database, redis, ChunkStore(""))
-    return LogSweep(Archive(source), Retention(0, 1 << 30))
+    return LogSweep(Archive(source), Forgetting(source, Retention(0, 1 << 30, 20)))
 
 
 def sweep(stage: Stage) -> int:
