@@ -184,6 +184,7 @@ class TestForms:
         path = f"/strategies/{told.id}/logs?follow=true&after=1-39"
         lines = told.caller.get(path, headers={"Accept": "application/x-ndjson"})
         assert lines.mimetype == "application/x-ndjson"
+        assert lines.text.startswith("\n"), "a sign of life is an empty line"
         records = [json.loads(line) for line in lines.text.splitlines() if line]
         assert [record.get("id") for record in records] == ["1-40", "1-41", None]
         assert records[-1]["event"] == "end"
