@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL_TOML
+from cli_samples import MINIMAL_TOML
 
 
 @pytest.fixture
