@@ -43,6 +43,7 @@ class Ending:
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
         hook_due: the reason whose hook has still to be run, before the next start.
+        log_lines: how many lines its log has, the last one that is still to come included.
     """
 
     cause: Cause
@@ -56,6 +57,7 @@ class Ending:
     usage: dict[str, Any] | None = None
     isolation: dict[str, Any] | None = None
     hook_due: Reason | None = None
+    log_lines: int | None = None
 
     @property
     def own_reason(self) -> Reason:

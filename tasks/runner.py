@@ -223,6 +223,7 @@ class Runner:
 
     def _report(self, claim: Claim, ending: Ending, run_log: RunLog) -> None:
         """Write the ending to the row, however long the database is away."""
+        ending = replace(ending, log_lines=run_log.seal())
         verdict = self._finish(claim, ending)
         if verdict is None or not verdict.is_ours:
             run_log.close("this run belongs to another runner by now")
