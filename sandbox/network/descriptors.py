@@ -9,6 +9,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sandbox.network.nft import Nft
+
 _SELECTABLE = 1024
 _KEPT = 16
 
@@ -24,18 +26,25 @@ class LowDescriptors:
         self._keep()
 
     @contextmanager
-    def free(self) -> Iterator[None]:
-        """What is opened first inside has a low number, else this raises OSError at the end of it:
-        then it must not be used, and a later attempt may succeed."""
+    def nft(self) -> Iterator[Nft]:
+        """An `Nft` for the network namespace of the calling thread, with a low descriptor.
+
+        Raises OSError when none is free; a later attempt may succeed.
+        """
         kept, self._kept = self._kept, []
         for fd in kept:
             os.close(fd)
         try:
-            yield
-            # Where low ones abound, one of them was taken; else it was one of ours, or another
-            # thread was faster.
-            if _lowest() >= _SELECTABLE // 2 and not any(map(_is_netlink, kept)):
-                raise OSError(errno.EMFILE, "no low file descriptor is free for nftables")
+            made = Nft()
+            try:
+                is_low = _lowest() < _SELECTABLE // 2 or any(map(_is_netlink, kept))
+                # At once: whoever opens something meanwhile must not have them for good.
+                self._keep()
+                if not is_low:
+                    raise OSError(errno.EMFILE, "no low file descriptor is free for nftables")
+                yield made
+            finally:
+                made.close()
         finally:
             self._keep()
 

@@ -109,7 +109,7 @@ class NetworkPool:
         return slot
 
     def _next_ready(self) -> NetworkSlot:
-        """Hundreds that start at once wait for each other's: that is no fault as long as some come."""
+        """Of hundreds that start at once most wait long: no fault as long as some become ready."""
         while True:
             made = self._made
             try:

@@ -248,12 +248,8 @@ def _bound_uncounted_memory() -> None:
 
 
 def _limit_loopback(low: LowDescriptors) -> None:
-    with low.free():
-        inside = Nft()
-    try:
+    with low.nft() as inside:
         inside.run(ruleset.slot_table())
-    finally:
-        inside.close()
     # Given up by one end and not accepted by the other, it is there as long as the program is.
     lasting = ("established", "close_wait", "unacknowledged", "max_retrans")
     timeouts_s = _CONNTRACK_TIMEOUTS_S | {f"tcp_timeout_{state}": _FOREVER_S for state in lasting}

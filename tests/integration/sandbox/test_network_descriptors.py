@@ -8,32 +8,32 @@ import sys
 # libnftables aborts the process, so it is one of its own.
 PROGRAM = """
 import os, resource
-from sandbox.network import namespaces, ruleset
+from sandbox.network import namespaces
 from sandbox.network.descriptors import LowDescriptors
-from sandbox.network.nft import Nft
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
 namespaces.unshare(namespaces.CLONE_NEWNET)
 low = LowDescriptors()
 while (last := os.dup(0)) < 2000:
     pass
-for _ in range(40):
-    with low.free():
-        nft = Nft()
-    nft.run("add table inet trial")
-    assert nft.has_table("inet trial")
-    nft.close()
-os.close(700)  # one that ended: the lowest number is another's from now on
-with low.free():
-    nft = Nft()
-nft.run("delete table inet trial")
+for number in range(40):
+    with low.nft() as nft:
+        nft.run(f"add table inet trial{number}")
+        assert nft.has_table(f"inet trial{number}")
+    # The sockets of the slot: whatever is free is taken.
+    for _ in range(3):
+        assert os.dup(0) > 1024
+for fd in range(600, 700):  # connections that end
+    os.close(fd)
+with low.nft() as nft:
+    nft.run("delete table inet trial0")
 
 low.close()
-while (last := os.dup(0)) < 1100:
+while (last := os.dup(0)) < 2500:
     pass
 try:
-    with low.free():
-        Nft().close()
+    with low.nft() as nft:
+        nft.run("delete table inet trial1")
 except OSError as error:
     print(error.strerror)
 """
