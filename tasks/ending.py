@@ -39,6 +39,7 @@ class Ending:
         was_oom: the kernel killed it for its memory, by the control group's own count.
         full: its file systems without a free block or file at the end: /workspace, /tmp, /dev/shm.
         lived_s: seconds from spawn to exit.
+        stalled_s: how many of them were silence that the watchdog ended.
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
         hook_due: the reason whose hook has still to be run, before the next start.
@@ -49,6 +50,7 @@ class Ending:
     was_oom: bool = False
     full: tuple[str, ...] = ()
     lived_s: float = 0.0
+    stalled_s: float = 0.0
     last_error_line: str = ""
     explanation: str = ""
     usage: dict[str, Any] | None = None
@@ -170,5 +172,5 @@ def _by_policy(row: Strategy, ending: Ending, actor: str, values: dict[str, Any]
 
 def _judge(row: Strategy, ending: Ending, failure: str) -> Judgement:
     past = FailureHistory(row.failure_streak, row.crash_signature, row.crash_count)
-    run = Ended(ending.kind, ending.lived_s, failure)
+    run = Ended(ending.kind, ending.lived_s - ending.stalled_s, failure)
     return judge(past, RestartPolicy.of(row.restart), run)
