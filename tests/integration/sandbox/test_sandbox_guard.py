@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 
@@ -90,3 +91,31 @@ def test_another_guard_takes_over(host: Host, number: signal.Signals) -> None:
 def test_a_run_without_a_deadline_has_none(box: Box) -> None:
     result = box.start("print('free')").finish()
     assert (result.stdout, result.outcome.overdue) == ("free\n", False)
+
+
+def test_another_guard_of_a_runner_with_a_thousand_descriptors(host: Host) -> None:
+    """As many as some hundred runs have; select() knows numbers below 1024 alone."""
+    before = host.guard_pid
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(4096, limits[0]), max(4096, limits[1])))
+    taken = [os.dup(2)]
+    try:
+        while taken[-1] < 1100:
+            taken.append(os.dup(2))
+        sandbox = host.spawn(program(), "among-many", time.monotonic() + 600)
+        os.kill(before, signal.SIGKILL)
+
+        def is_replaced() -> bool:
+            host.extend([sandbox.run_name], time.monotonic() + 600)
+            return host.guard_pid != before
+
+        wait_until(is_replaced, "another guard")
+        after = host.guard_pid
+        host.extend([sandbox.run_name], time.monotonic() + 0.2)
+        wait_until(lambda: has_ended(sandbox.exit_fd), "the new one kills it")
+        assert sandbox.finish().overdue
+        assert host.guard_pid == after
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
