@@ -35,6 +35,10 @@ esac
 "$python" "$here/stage.py" "$folder/project" "$@"
 # Compiled once here and not in the emulation; both are Python 3.11.
 "$python" -m compileall -q "$folder/project"
+# pytest compiles tests, and all of hypothesis, its own way: half a minute of emulation each time.
+PYTHONDONTWRITEBYTECODE='' PYTHONPATH=$folder/project/packages:$folder/project/tests \
+    "$python" -S -m pytest -c "$folder/project/pyproject.toml" -p no:cacheprovider \
+    --collect-only -qq "$folder/project/tests" >/dev/null
 rm -f "$folder/project.disk"
 truncate --size=0 "$folder/verdict"
 truncate --size=1M "$folder/verdict"
