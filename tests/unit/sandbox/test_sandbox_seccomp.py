@@ -90,7 +90,12 @@ def test_every_call_that_no_rule_names_passes(name: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINE_NAMES)
 @pytest.mark.parametrize(
-    ("names", "expected"), [(seccomp._ABSENT, bpf.ENOSYS), (seccomp._FORBIDDEN, bpf.EPERM)]
+    ("names", "expected"),
+    [
+        (seccomp._ABSENT, bpf.ENOSYS),
+        (seccomp._FORBIDDEN, bpf.EPERM),
+        (seccomp._WITHOUT_EFFECT, bpf.refuse(0)),
+    ],
 )
 @pytest.mark.parametrize("argument", [0, 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF])
 def test_listed_calls_are_refused_whatever_their_arguments(
