@@ -10,7 +10,7 @@ python=$2
 folder=$3
 shift 3
 here=$(dirname "$0")
-timeout_s=${V2_TIMEOUT_S:-3600}
+timeout_s=${V2_TIMEOUT_S:-14400}
 
 case $machine in
     x86_64)
