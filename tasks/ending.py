@@ -40,6 +40,7 @@ class Ending:
         full: its file systems without a free block or file at the end: /workspace, /tmp, /dev/shm.
         too_many_locks: it was killed for the file locks that it held.
         lived_s: seconds from spawn to exit.
+        stalled_s: how many of them were silence that the watchdog ended.
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
         hook_due: the reason whose hook has still to be run, before the next start.
@@ -51,6 +52,7 @@ class Ending:
     full: tuple[str, ...] = ()
     too_many_locks: bool = False
     lived_s: float = 0.0
+    stalled_s: float = 0.0
     last_error_line: str = ""
     explanation: str = ""
     usage: dict[str, Any] | None = None
@@ -175,5 +177,5 @@ def _by_policy(row: Strategy, ending: Ending, actor: str, values: dict[str, Any]
 
 def _judge(row: Strategy, ending: Ending, failure: str) -> Judgement:
     past = FailureHistory(row.failure_streak, row.crash_signature, row.crash_count)
-    run = Ended(ending.kind, ending.lived_s, failure)
+    run = Ended(ending.kind, ending.lived_s - ending.stalled_s, failure)
     return judge(past, RestartPolicy.of(row.restart), run)

@@ -195,7 +195,7 @@ class Runner:
             raise
         finally:
             parts.sampler.remove(claim.run_id)
-        lived_s = time.monotonic() - started_at - supervision.watchdog.stalled_s
+        lived_s = time.monotonic() - started_at
         ending = _ending(sandbox, supervision, lived_s)
         tell_refusals(sandbox, run_log)
         for line in evidence(claim, ending):
@@ -276,6 +276,7 @@ def _ending(sandbox: Sandbox, supervision: Supervision, lived_s: float) -> Endin
         full=outcome.full,
         too_many_locks=outcome.too_many_locks,
         lived_s=lived_s,
+        stalled_s=supervision.watchdog.stalled_s,
         last_error_line=supervision.last_error_line,
         usage=vars(outcome.usage),
         isolation=dict(sandbox.isolation),

@@ -102,7 +102,7 @@ class Sweep:
 
     def _forgotten(self) -> dict[str, int]:
         """Queues with strategies that nobody claimed in time, and how many wait there in all."""
-        overdue = Strategy.announced_at < database_now() - self.requeue_after_s
+        overdue = self._overdue()
         with self.database.reading() as session:
             rows = session.execute(
                 select(Strategy.latency_target, func.count(), func.max(case((overdue, 1), else_=0)))
@@ -111,8 +111,13 @@ class Sweep:
             ).all()
         return {queue: count for queue, count, is_overdue in rows if is_overdue}
 
+    def _overdue(self) -> ColumnElement[bool]:
+        """Announced too long ago, or in a future that a clock stepped back has left behind."""
+        age_s = database_now() - Strategy.announced_at
+        return (age_s > self.requeue_after_s) | (age_s < -self.requeue_after_s)
+
     def _mark_announced(self, queue: str) -> list[str]:
-        overdue = Strategy.announced_at < database_now() - self.requeue_after_s
+        overdue = self._overdue()
         with self.database.transaction() as session:
             return list(
                 session.scalars(

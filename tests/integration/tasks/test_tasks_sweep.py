@@ -140,6 +140,16 @@ def test_what_nobody_claimed_is_announced_again(
     assert sweep.run_once() == 0
 
 
+def test_a_clock_stepped_back_forgets_no_message(
+    sweep: Sweep, waiting: str, rows: Rows, redis: Redis
+) -> None:
+    rows.change(waiting, announced_at=rows.now() + 3600)
+    redis.delete("default")
+    assert sweep.run_once() == 1
+    assert redis.llen("default") == 1
+    assert sweep.run_once() == 0
+
+
 def test_a_queue_is_never_filled_beyond_twice_what_waits(
     sweep: Sweep, caller: Caller, rows: Rows, redis: Redis
 ) -> None:
