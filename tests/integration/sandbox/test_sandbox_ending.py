@@ -210,7 +210,7 @@ def test_left_overs_of_a_predecessor_are_swept() -> None:
         runner.wait()
         assert orphan.poll() is None
         second = Host.open(HostConfig(name=name, ready_slots=1, first_uid=first_uid))
-        assert orphan.wait(timeout=5) == -signal.SIGKILL
+        assert orphan.wait(timeout=60) == -signal.SIGKILL
     assert group_directories(name) == []
     second.close()
     assert control_groups(f"sequence-{name}") == []
