@@ -114,6 +114,7 @@ def _locks_of(pid: int, most: int, until_s: float) -> int:
         for thread in _names(f"/proc/{pid}/task"):
             folder = f"/proc/{pid}/task/{thread}/fdinfo"
             numbers = _names(folder)
+            random.shuffle(numbers)
             for number in numbers:
                 found += _locks_through(f"{folder}/{number}", most - found)
                 if found >= most or time.monotonic() > until_s:

@@ -26,7 +26,7 @@ HIDDEN_IN = {
     "one file": "kept = take(1 << 22)",
     "a process that wants to be left alone": "libc.prctl(4, 0, 0, 0, 0)\nkept = take(1 << 22)",
     "many files": """
-kept = [take(100, f"/workspace/locked-{number}") for number in range(900)]
+kept = [take(100, f"/workspace/locked-{number}") for number in range(300)]
 while True:
     burn(1)
 """,
