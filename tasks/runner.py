@@ -275,6 +275,7 @@ def _ending(sandbox: Sandbox, supervision: Supervision, lived_s: float) -> Endin
         exit_code=outcome.exit_code,
         was_oom=outcome.oom,
         full=outcome.full,
+        too_many_locks=outcome.too_many_locks,
         lived_s=lived_s,
         stalled_s=supervision.watchdog.stalled_s,
         last_error_line=supervision.last_error_line,

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 
+from sandbox import MOST_LOCKS
 from tasks.claims import Claim, Verdict
 from tasks.ending import Cause, Ending
 
@@ -24,6 +25,11 @@ def evidence(claim: Claim, ending: Ending) -> Iterator[str]:
         yield (
             f"{path} was full at the end, by size or by number of files; it may grow to {share} of "
             f"memory_mb ({claim.resources['memory_mb']}), and what is in it counts as memory"
+        )
+    if ending.too_many_locks:
+        yield (
+            f"it held more than {MOST_LOCKS} file locks (fcntl), which take memory of the host that"
+            " memory_mb does not count, and was killed; release locks, or lock fewer ranges"
         )
     throttled_s = (ending.usage or {}).get("throttled_s", 0.0)
     if ending.cause == Cause.TIME_OUT and throttled_s > ending.lived_s / 2:
