@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from acceptance.procfile_platform import procfile
-from acceptance.support import ROOT, Api, clean_environ, free_port, wait_for
+from acceptance.support import ROOT, Api, clean_environ, wait_for
 from chaos.wire import Wire
 from chaos.witness import Witness
 from support.groups import control_groups
 from support.postgres_server import PostgresServer
 from support.redis_server import RedisServer
+from support.tools import free_port
 
 RUNNERS = ("one", "two")
 READY_WITHIN_S = 60.0

@@ -91,6 +91,7 @@ def test_a_run_keeps_the_evidence_of_its_end_and_its_limits(
         "last_error_line": "odd \ufffd",
         "explanation": "?",
         "full": [],
+        "too_many_locks": False,
         "memory_mb": 64,
         "cpu_millis": 250,
         "timeout_secs": 9,
