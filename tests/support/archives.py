@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import tarfile
 import textwrap
@@ -11,8 +12,13 @@ from collections.abc import Mapping
 
 
 def tar_of(files: Mapping[str, bytes], mode: str = "w:gz") -> bytes:
-    """A tar with these files; `mode` as the standard library has it."""
+    """A tar with these files, the same bytes each time; `mode` as the standard library has it."""
     buffer = io.BytesIO()
+    if mode == "w:gz":
+        # tarfile would write the time of day into the header.
+        with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed:
+            packed.write(tar_of(files, "w"))
+        return buffer.getvalue()
     with tarfile.open(fileobj=buffer, mode=mode) as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
@@ -44,7 +50,7 @@ def zip_of(files: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) 
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, compression)
     return buffer.getvalue()
 
 
