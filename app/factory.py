@@ -8,6 +8,7 @@ from app.artifacts.uploads import Uploads
 from app.broker import Announcer
 from app.clients.service import KeyHasher
 from app.database import Database
+from app.deployments.routes import blueprint as deployments
 from app.errors import BadRequestError
 from app.health.routes import blueprint as health
 from app.history.routes import blueprint as history
@@ -43,7 +44,7 @@ def create_app(settings: Settings) -> Flask:
     envelope.init_app(app)
     app.before_request(_refuse_what_is_not_json)
     api = envelope.EnvelopeApi(app)
-    for blueprint in (strategies, history, logs, runners, health):
+    for blueprint in (strategies, deployments, history, logs, runners, health):
         api.register_blueprint(blueprint)
     return app
 

@@ -130,6 +130,13 @@ class Settings(LogSettings):
         unit="bytes",
         default="67108864",
     )
+    versions_kept: int = _variable(
+        "VERSIONS_KEPT",
+        "Versions of a strategy that are kept, the present one included; older ones go.",
+        parser=parse.integer(2, 1000),
+        unit="versions",
+        default="20",
+    )
     runner_name: str = _variable(
         "RUNNER_NAME",
         "Names this runner on its host; two on one host need two names.",

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.artifacts import repository as artifacts
 from app.clients.models import Client
 from app.database import Database, database_now
+from app.deployments.automatic import Rollback, roll_back_if_new
 from app.secrets.envelope import Sealed
 from app.strategies import lifecycle
 from app.strategies.hooks import left_behind
@@ -67,6 +68,7 @@ class Verdict:
         announce: it waits in `queue` and runners have to be told.
         purged_runs: runs whose logs are to be removed.
         is_deleted: its owner deleted it, and nothing of it runs any more.
+        rollback: the version that came back instead of the one that crash-looped, if one did.
     """
 
     is_ours: bool
@@ -77,6 +79,7 @@ class Verdict:
     queue: str = ""
     purged_runs: tuple[str, ...] = ()
     is_deleted: bool = False
+    rollback: Rollback | None = None
 
 
 class Claims:
@@ -127,6 +130,7 @@ class Claims:
                 "lease_expires_at": database_now() + self._lease_s,
                 "stop_requested_at": None if _is_wanted(row) else database_now(),
                 "exit_code": None,
+                "version_started_at": row.version_started_at or _first_start(row),
             }
             try:
                 lifecycle.apply(
@@ -141,6 +145,7 @@ class Claims:
                     epoch=row.epoch,
                     runner_id=self._runner_id,
                     artifact_sha256=row.artifact_sha256,
+                    version=row.version,
                     started_at=database_now(),
                 )
             )
@@ -184,9 +189,12 @@ class Claims:
             change = replace(change, values=values)
             self._end_run(session, claim, ending, change.reason)
             lifecycle.apply(session, row, change)
+            rollback = None
+            if change.event == Event.CRASH_LOOP:
+                rollback = roll_back_if_new(session, row, self._actor)
             if row.deleted_at is not None and row.status != Status.QUEUED:
                 return Verdict(True, row.status, change.reason, is_deleted=True)
-            return self._verdict(session, row, change.reason)
+            return replace(self._verdict(session, row, change.reason), rollback=rollback)
 
     def hook_is_done(self, claim: Claim) -> None:
         """The hook that an earlier run left behind is over; nobody has to run it again."""
@@ -290,6 +298,11 @@ def _may_be_claimed(row: Strategy) -> bool:
 
 def _is_wanted(row: Strategy) -> bool:
     return row.desired_state == DesiredState.RUNNING and row.deleted_at is None
+
+
+def _first_start(row: Strategy) -> Any:
+    """When its version first ran, if that is now; a claim for a hook alone does not run it."""
+    return database_now() if _is_wanted(row) else None
 
 
 def _claim(session: Session, row: Strategy) -> Claim:

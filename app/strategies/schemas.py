@@ -8,6 +8,7 @@ from marshmallow import Schema, ValidationError, fields, pre_load, validate
 
 from app.api.schema import RequestSchema, Text, clean_text
 from app.strategies.policy_schemas import (
+    DeploySchema,
     HooksSchema,
     NetworkSchema,
     RestartSchema,
@@ -110,6 +111,7 @@ class CreateSchema(RequestSchema):
     hooks = fields.Nested(HooksSchema, load_default=dict)
     watchdog = fields.Nested(WatchdogSchema, load_default=dict)
     schedule = fields.Nested(ScheduleSchema, load_default=dict)
+    deploy = fields.Nested(DeploySchema, load_default=dict)
     env = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=_variables)
     secrets = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=_variables)
     sequence_api_key = fields.String(load_default=None, allow_none=True)
@@ -128,6 +130,7 @@ class StrategySchema(Schema):
 
     strategy_id = fields.String()
     name = fields.String()
+    version = fields.Integer()
     runtime = fields.String()
     entrypoint = fields.String()
     artifact_sha256 = fields.String()
@@ -157,6 +160,7 @@ class StrategySchema(Schema):
     hooks = fields.Dict()
     watchdog = fields.Dict()
     schedule = fields.Dict()
+    deploy = fields.Dict()
     created_at = fields.Function(lambda row: int(row.created_at))
     updated_at = fields.Function(lambda row: int(row.updated_at))
 
@@ -166,6 +170,7 @@ class RunSchema(Schema):
 
     run_id = fields.String()
     epoch = fields.Integer()
+    version = fields.Integer(allow_none=True)
     started_at = fields.Function(lambda run: int(run.started_at))
     ended_at = fields.Function(lambda run: None if run.ended_at is None else int(run.ended_at))
     reason = fields.String(allow_none=True)
