@@ -5,7 +5,7 @@ nothing. Times are the database's, so that runners on many machines agree.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,6 +55,7 @@ class Claim:
     watchdog: dict[str, Any]
     secrets: Sealed | None = field(repr=False)
     sequence_api_key: Sealed | None = field(repr=False)
+    secrets_changes: Sequence[Mapping[str, str]] = field(default=(), repr=False)
     hook_due: Reason | None = None
     is_hook_only: bool = False
 
@@ -326,6 +327,7 @@ def _claim(session: Session, row: Strategy) -> Claim:
         watchdog=row.watchdog,
         secrets=row.sealed("secrets"),
         sequence_api_key=row.sealed("sequence_api_key"),
+        secrets_changes=row.secrets_changes,
         hook_due=Reason(row.hook_due) if row.hook_due else None,
         is_hook_only=not _is_wanted(row),
     )

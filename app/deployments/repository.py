@@ -17,7 +17,7 @@ _SEALED = [
     defer(getattr(StrategyVersion, f"{slot}_{part}"))
     for slot in ("secrets", "sequence_api_key")
     for part in ("ciphertext", "nonce", "wrapped_key")
-]
+] + [defer(StrategyVersion.secrets_changes)]
 
 
 def add(

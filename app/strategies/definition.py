@@ -37,6 +37,7 @@ class Definition:
     secrets_nonce: Mapped[bytes | None] = mapped_column(LargeBinary)
     secrets_wrapped_key: Mapped[bytes | None] = mapped_column(LargeBinary)
     secrets_key_id: Mapped[str | None] = mapped_column(String(16))
+    secrets_changes: Mapped[list[Any]] = mapped_column(server_default="[]")
     sequence_api_key_ciphertext: Mapped[bytes | None] = mapped_column(LargeBinary)
     sequence_api_key_nonce: Mapped[bytes | None] = mapped_column(LargeBinary)
     sequence_api_key_wrapped_key: Mapped[bytes | None] = mapped_column(LargeBinary)

@@ -13,7 +13,7 @@ _SEALED = [
     defer(getattr(Strategy, f"{slot}_{part}"))
     for slot in ("secrets", "sequence_api_key")
     for part in ("ciphertext", "nonce", "wrapped_key")
-]
+] + [defer(Strategy.secrets_changes)]
 
 
 def find(session: Session, owner: Principal, strategy_id: str) -> Strategy | None:

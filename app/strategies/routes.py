@@ -9,7 +9,7 @@ from app.api.auth import caller, requires_key
 from app.api.context import services
 from app.api.uploads import bounds_uploads
 from app.logs.masking import warnings
-from app.strategies import service
+from app.strategies import service, update
 from app.strategies.schemas import (
     CreatedSchema,
     CreateSchema,
@@ -18,6 +18,7 @@ from app.strategies.schemas import (
     OneStrategySchema,
     StrategyListSchema,
 )
+from app.strategies.update_schemas import UpdateSchema
 
 blueprint = Blueprint(
     "strategies", __name__, url_prefix="/v1/strategies", description="Hosted strategies"
@@ -53,6 +54,18 @@ def list_strategies() -> Any:
 def get_strategy(strategy_id: str) -> Any:
     """One strategy with its current or last run."""
     return {"strategy": service.inspect(services(), caller(), strategy_id)}
+
+
+@blueprint.route("/<strategy_id>", methods=["PATCH"])
+@requires_key
+@blueprint.arguments(UpdateSchema)
+@blueprint.response(200, CreatedSchema)
+def update_strategy(body: dict[str, Any], strategy_id: str) -> Any:
+    """Change settings in place, as a merge patch; one that runs is replaced gracefully."""
+    row = update.update(services(), caller(), strategy_id, body)
+    given = {name: value for name, value in (body.get("secrets") or {}).items() if value}
+    found = warnings(given)
+    return {"strategy": row} | ({"warnings": found} if found else {})
 
 
 @blueprint.route("/<strategy_id>/start", methods=["POST"])

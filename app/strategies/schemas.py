@@ -38,7 +38,8 @@ def _only_python(value: str) -> None:
         raise ValidationError(f"runtime must be 'python', not {value!r}")
 
 
-def _variables(value: dict[str, str]) -> None:
+def hold_variables(value: dict[str, str]) -> None:
+    """Raise ValidationError for what cannot be in the environment of a strategy."""
     for name in value:
         if not _ENV_NAME.fullmatch(name):
             raise ValidationError(f"{name!r} is not a name for an environment variable")
@@ -112,8 +113,8 @@ class CreateSchema(RequestSchema):
     watchdog = fields.Nested(WatchdogSchema, load_default=dict)
     schedule = fields.Nested(ScheduleSchema, load_default=dict)
     deploy = fields.Nested(DeploySchema, load_default=dict)
-    env = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=_variables)
-    secrets = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=_variables)
+    env = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=hold_variables)
+    secrets = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=hold_variables)
     sequence_api_key = fields.String(load_default=None, allow_none=True)
 
     @pre_load

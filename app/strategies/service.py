@@ -172,7 +172,7 @@ def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
         row = repository.find_by_name(
             session, owner.client_id, owner.is_sandbox, order.body["name"]
         )
-        if row is not None and _is_repeat(session, row, order.fingerprint):
+        if row is not None and is_repeat(session, row, order.fingerprint):
             return Created(row, is_new=False), False
         is_new = row is None
         artifacts.store(session, order.upload.sha256, order.upload.content)
@@ -204,6 +204,7 @@ def _fill(services: Services, session: Session, row: Strategy, order: _Order) ->
         sealer = services.sealer
         sealed = sealer.seal(value, strategy_id=row.strategy_id, column=slot) if value else None
         row.seal(slot, sealed)
+    row.secrets_changes = []
     row.updated_at = database_now()
 
 
@@ -246,7 +247,8 @@ def _fingerprint(
     return services.hasher(json.dumps([content, sha256, idempotency_key], sort_keys=True))
 
 
-def _is_repeat(session: Session, row: Strategy, fingerprint: str) -> bool:
+def is_repeat(session: Session, row: Strategy, fingerprint: str) -> bool:
+    """Whether the last change of the row was this very one, within the last minute."""
     if row.create_fingerprint != fingerprint or row.create_fingerprint_at is None:
         return False
     now = session.scalars(select(database_now())).one()

@@ -61,6 +61,10 @@ class Caller:
         path = f"/strategies/{strategy_id}/{verb}"
         return strategy(self.post(path, headers={"Content-Type": "application/json"}))
 
+    def patch(self, strategy_id: str, **changes: Any) -> TestResponse:
+        """Change in place."""
+        return self.call("PATCH", f"/strategies/{strategy_id}", json=changes)
+
     def delete(self, strategy_id: str) -> TestResponse:
         headers = {"Content-Type": "application/json"}
         return self.call("DELETE", f"/strategies/{strategy_id}", headers=headers)

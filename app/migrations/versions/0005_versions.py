@@ -27,6 +27,9 @@ def upgrade() -> None:
     """Apply."""
     with op.batch_alter_table("strategies") as batch_op:
         batch_op.add_column(sa.Column("deploy", _JSON, server_default="{}", nullable=False))
+        batch_op.add_column(
+            sa.Column("secrets_changes", _JSON, server_default="[]", nullable=False)
+        )
         batch_op.add_column(sa.Column("version", sa.Integer(), server_default="1", nullable=False))
         batch_op.add_column(sa.Column("version_started_at", sa.Double()))
     with op.batch_alter_table("runs") as batch_op:
@@ -45,6 +48,7 @@ def upgrade() -> None:
         sa.Column("size_bytes", sa.Integer(), nullable=False),
         *(sa.Column(name, _JSON, nullable=False) for name in _SETTINGS),
         *(sa.Column(name, _JSON, server_default="{}", nullable=False) for name in _POLICIES),
+        sa.Column("secrets_changes", _JSON, server_default="[]", nullable=False),
         *(column for slot in _SEALED for column in _sealed(slot)),
         sa.ForeignKeyConstraint(
             ["strategy_id"],
@@ -76,7 +80,7 @@ def downgrade() -> None:
     with op.batch_alter_table("runs") as batch_op:
         batch_op.drop_column("version")
     with op.batch_alter_table("strategies") as batch_op:
-        for name in ("version_started_at", "version", "deploy"):
+        for name in ("version_started_at", "version", "secrets_changes", "deploy"):
             batch_op.drop_column(name)
 
 
