@@ -1,12 +1,18 @@
 """The web process is put together here."""
 
+from typing import Any
+
 from flask import Flask, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.api import envelope, request_id
 from app.api.context import EXTENSION, Services
+from app.api_keys.routes import blueprint as api_keys
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
+from app.clients.attempts import FailedAttempts
 from app.clients.service import KeyHasher
+from app.clients.uses import KeyUses
 from app.database import Database
 from app.deployments.routes import blueprint as deployments
 from app.errors import BadRequestError
@@ -43,8 +49,11 @@ def create_app(settings: Settings) -> Flask:
     request_id.init_app(app)
     envelope.init_app(app)
     app.before_request(_refuse_what_is_not_json)
+    if settings.proxy_hops:
+        proxied: Any = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops)
+        app.wsgi_app = proxied  # type: ignore[method-assign] # Flask's own way to wrap
     api = envelope.EnvelopeApi(app)
-    for blueprint in (strategies, deployments, history, logs, runners, health):
+    for blueprint in (strategies, deployments, history, logs, runners, api_keys, health):
         api.register_blueprint(blueprint)
     return app
 
@@ -66,6 +75,8 @@ def _services(settings: Settings) -> Services:
         sealer=Sealer(settings.credential_public_key),
         hasher=KeyHasher(settings.api_key_hash_key),
         uploads=Uploads(),
+        attempts=FailedAttempts(redis, settings.auth_failures_per_minute),
+        key_uses=KeyUses(database),
     )
 
 

@@ -8,7 +8,9 @@ from redis import Redis
 
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
+from app.clients.attempts import FailedAttempts
 from app.clients.service import KeyHasher
+from app.clients.uses import KeyUses
 from app.database import Database
 from app.logs.feed import Feeds
 from app.logs.source import LogSource
@@ -33,6 +35,8 @@ class Services:
     sealer: Sealer
     hasher: KeyHasher
     uploads: Uploads
+    attempts: FailedAttempts
+    key_uses: KeyUses
 
 
 def services() -> Services:

@@ -1,5 +1,7 @@
 """Rows of clients and of their API keys."""
 
+from typing import Any
+
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -27,5 +29,8 @@ class ApiKey(Base):
     prefix: Mapped[str] = mapped_column(String(24))
     label: Mapped[str] = mapped_column(String(100))
     is_sandbox: Mapped[bool]
+    scopes: Mapped[list[Any]] = mapped_column(server_default='["read", "deploy", "admin"]')
     created_at: Mapped[float]
+    last_used_at: Mapped[float | None]
+    expires_at: Mapped[float | None]  # the end of its grace, once it was rotated
     revoked_at: Mapped[float | None]

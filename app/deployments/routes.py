@@ -4,8 +4,9 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.api.auth import caller, requires_key
+from app.api.auth import caller, requires, requires_key
 from app.api.context import services
+from app.clients.service import Scope
 from app.deployments import service
 from app.deployments.schemas import RollbackSchema, VersionPageSchema
 from app.history.schemas import PageQuerySchema
@@ -25,7 +26,7 @@ def list_versions(query: dict[str, Any], strategy_id: str) -> Any:
 
 
 @blueprint.route("/<strategy_id>/rollback", methods=["POST"])
-@requires_key
+@requires(Scope.DEPLOY)
 @blueprint.arguments(RollbackSchema)
 @blueprint.response(200, OneStrategySchema)
 def roll_back(body: dict[str, Any], strategy_id: str) -> Any:

@@ -5,9 +5,10 @@ from typing import Any
 from flask import request
 from flask_smorest import Blueprint
 
-from app.api.auth import caller, requires_key
+from app.api.auth import caller, requires, requires_key
 from app.api.context import services
 from app.api.uploads import bounds_uploads
+from app.clients.service import Scope
 from app.logs.masking import warnings
 from app.strategies import service, update
 from app.strategies.schemas import (
@@ -26,7 +27,7 @@ blueprint = Blueprint(
 
 
 @blueprint.route("", methods=["POST"])
-@requires_key
+@requires(Scope.DEPLOY)
 @bounds_uploads
 @blueprint.arguments(CreateSchema)
 @blueprint.response(201, CreatedSchema)
@@ -57,7 +58,7 @@ def get_strategy(strategy_id: str) -> Any:
 
 
 @blueprint.route("/<strategy_id>", methods=["PATCH"])
-@requires_key
+@requires(Scope.DEPLOY)
 @blueprint.arguments(UpdateSchema)
 @blueprint.response(200, CreatedSchema)
 def update_strategy(body: dict[str, Any], strategy_id: str) -> Any:
@@ -69,7 +70,7 @@ def update_strategy(body: dict[str, Any], strategy_id: str) -> Any:
 
 
 @blueprint.route("/<strategy_id>/start", methods=["POST"])
-@requires_key
+@requires(Scope.DEPLOY)
 @blueprint.response(200, OneStrategySchema)
 def start_strategy(strategy_id: str) -> Any:
     """Make it run."""
@@ -77,7 +78,7 @@ def start_strategy(strategy_id: str) -> Any:
 
 
 @blueprint.route("/<strategy_id>/stop", methods=["POST"])
-@requires_key
+@requires(Scope.DEPLOY)
 @blueprint.response(200, OneStrategySchema)
 def stop_strategy(strategy_id: str) -> Any:
     """Make it end: SIGTERM, some grace, then SIGKILL."""
@@ -85,7 +86,7 @@ def stop_strategy(strategy_id: str) -> Any:
 
 
 @blueprint.route("/<strategy_id>", methods=["DELETE"])
-@requires_key
+@requires(Scope.DEPLOY)
 @blueprint.response(200, DeletedSchema)
 def delete_strategy(strategy_id: str) -> Any:
     """Purge its artifact, row and logs; a running one is stopped first."""

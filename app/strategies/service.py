@@ -17,7 +17,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from app.api.context import Services
 from app.artifacts import intake
 from app.artifacts import repository as artifacts
-from app.clients.service import Principal, authenticate
+from app.clients.service import Principal, Scope, authenticate
 from app.database import database_now
 from app.deployments import repository as versions
 from app.deployments.models import Origin
@@ -233,6 +233,8 @@ def _owner(services: Services, caller: Principal, injected_key: str | None) -> P
         raise _bad_injected_key(error.message) from None
     if owner.client_id != caller.client_id:
         raise _bad_injected_key("the API key is not known here, or it was revoked")
+    if owner.is_sandbox != caller.is_sandbox and not owner.may(Scope.DEPLOY):
+        raise _bad_injected_key("the API key decides the mode, and it may not deploy in its own")
     return owner
 
 

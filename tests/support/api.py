@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app.api.context import EXTENSION, Services
-from app.clients.service import Principal, authenticate, create_key, ensure_client
+from app.clients.service import KeyKind, Principal, authenticate, create_key, ensure_client
 from app.factory import create_app
 from app.settings import Role, Settings
 from support.archives import base64_of, program
@@ -94,8 +94,8 @@ class Web:
         hasher = self.services.hasher
         with self.services.database.transaction() as session:
             client = ensure_client(session, code)
-            live = create_key(session, hasher, client, is_sandbox=False, label="test")
-            test = create_key(session, hasher, client, is_sandbox=True, label="test")
+            live = create_key(session, hasher, client.client_id, KeyKind(False, "test"))
+            test = create_key(session, hasher, client.client_id, KeyKind(True, "test"))
         return live.raw, test.raw
 
     def caller(self, code: str = "acme", *, is_sandbox: bool = False) -> Caller:
