@@ -32,3 +32,45 @@ class AccessSettings(LogSettings):
         unit="proxies",
         default="0",
     )
+    rate_limit_qps: float = variable(
+        "RATE_LIMIT_QPS",
+        "Requests that each key may make in the long run, twice as many at once; 0: no limit.",
+        parser=parse.number(0, 1_000_000),
+        unit="requests a second",
+        default="100",
+    )
+    quota_strategies: int = variable(
+        "QUOTA_STRATEGIES",
+        "Strategies that each client may have; 0: no limit.",
+        parser=parse.integer(0, 1 << 50),
+        unit="strategies",
+        default="0",
+    )
+    quota_running: int = variable(
+        "QUOTA_RUNNING",
+        "Strategies of each client that may run at once; 0: no limit.",
+        parser=parse.integer(0, 1 << 50),
+        unit="strategies",
+        default="0",
+    )
+    quota_cpu_millis: int = variable(
+        "QUOTA_CPU_MILLIS",
+        "CPU that each client's running strategies may be given in all; 0: no limit.",
+        parser=parse.integer(0, 1 << 50),
+        unit="thousandths of a core",
+        default="0",
+    )
+    quota_memory_mb: int = variable(
+        "QUOTA_MEMORY_MB",
+        "Memory that each client's running strategies may be given in all; 0: no limit.",
+        parser=parse.integer(0, 1 << 50),
+        unit="MB",
+        default="0",
+    )
+    quota_artifact_bytes: int = variable(
+        "QUOTA_ARTIFACT_BYTES",
+        "Artifacts of each client, those of kept versions included; 0: no limit.",
+        parser=parse.integer(0, 1 << 50),
+        unit="bytes",
+        default="0",
+    )

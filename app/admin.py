@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import migrations
+from app.account import quotas
 from app.clients import service
 from app.clients.models import ApiKey, Client
 from app.clients.service import KeyHasher, KeyKind, Scope, ensure_client
@@ -114,6 +115,24 @@ def revoke_key(settings: Settings, key_id: str) -> str:
     return json.dumps({"key_id": key_id, "revoked": True}) + "\n"
 
 
+def set_quotas(settings: Settings, code: str, pairs: Sequence[str]) -> str:
+    """Give a client quotas of its own: `name=number`, or `name=` for that of the settings."""
+    wanted = dict(pair.partition("=")[::2] for pair in pairs)
+    for name, number in wanted.items():
+        is_number = number.isascii() and number.isdecimal()
+        if name not in quotas.NAMES or not (is_number or not number):
+            known = ", ".join(quotas.NAMES)
+            raise ValueError(f"{name}={number}: give one of {known} a number, 0 for no limit")
+    with closing(Database(settings.database_url)) as database, database.transaction() as session:
+        client = session.scalar(select(Client).where(Client.code == code))
+        if client is None:
+            raise ValueError(f"there is no client {code!r}; make it with create-client")
+        kept = {name: limit for name, limit in client.quotas.items() if name not in wanted}
+        client.quotas = kept | {name: int(number) for name, number in wanted.items() if number}
+        limits = quotas.limits(settings, client)
+    return json.dumps({"client": code, "quotas": limits}) + "\n"
+
+
 _COMMANDS: dict[str, Callable[[Settings, Any], str]] = {
     "migrate": lambda settings, _: migrate(settings),
     "create-client": lambda settings, given: create_client(settings, given.code, given.label),
@@ -121,6 +140,7 @@ _COMMANDS: dict[str, Callable[[Settings, Any], str]] = {
         settings, given.code, KeyKind(given.sandbox, given.label, given.scopes)
     ),
     "list-keys": lambda settings, given: list_keys(settings, given.code),
+    "set-quotas": lambda settings, given: set_quotas(settings, given.code, given.quotas),
     "revoke-key": lambda settings, given: revoke_key(settings, given.key_id),
 }
 
@@ -141,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
     key.add_argument("--scopes", nargs="+", choices=names, default=names, help="all by default")
     keys = commands.add_parser("list-keys", help="show a client's valid keys")
     keys.add_argument("code", help="code of the client")
+    quota = commands.add_parser("set-quotas", help="give a client quotas of its own")
+    quota.add_argument("code", help="code of the client")
+    quota.add_argument("quotas", nargs="+", help="name=number, or name= for that of the settings")
     revoke = commands.add_parser("revoke-key", help="end a key at once")
     revoke.add_argument("key_id", help="as list-keys shows it")
     return parser

@@ -5,8 +5,10 @@ from typing import Any
 from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app.api import envelope, request_id
+from app.account.routes import blueprint as account
+from app.api import envelope, rate, request_id
 from app.api.context import EXTENSION, Services
+from app.api.rate import RateLimiter
 from app.api_keys.routes import blueprint as api_keys
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
@@ -31,6 +33,7 @@ from app.settings import Settings
 from app.strategies.routes import blueprint as strategies
 from app.version import PLATFORM_VERSION
 
+_RATE_TIMEOUT_S = 0.5
 _BODY_BEYOND_ARTIFACT_BYTES = 1 << 20
 
 
@@ -47,13 +50,14 @@ def create_app(settings: Settings) -> Flask:
     )
     app.extensions[EXTENSION] = _services(settings)
     request_id.init_app(app)
+    rate.init_app(app)
     envelope.init_app(app)
     app.before_request(_refuse_what_is_not_json)
     if settings.proxy_hops:
         proxied: Any = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops)
         app.wsgi_app = proxied  # type: ignore[method-assign] # Flask's own way to wrap
     api = envelope.EnvelopeApi(app)
-    for blueprint in (strategies, deployments, history, logs, runners, api_keys, health):
+    for blueprint in (strategies, deployments, history, logs, runners, api_keys, account, health):
         api.register_blueprint(blueprint)
     return app
 
@@ -75,6 +79,9 @@ def _services(settings: Settings) -> Services:
         sealer=Sealer(settings.credential_public_key),
         hasher=KeyHasher(settings.api_key_hash_key),
         uploads=Uploads(),
+        rate=RateLimiter(
+            connect(settings.redis_url, read_timeout_s=_RATE_TIMEOUT_S), settings.rate_limit_qps
+        ),
         attempts=FailedAttempts(redis, settings.auth_failures_per_minute),
         key_uses=KeyUses(database),
     )

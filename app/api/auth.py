@@ -24,6 +24,7 @@ def requires(scope: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @wraps(view)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
             g.principal = _authenticated()
+            services().rate.take(g.principal.key_id)
             _hold_scope(g.principal, scope)
             return view(*args, **kwargs)
 

@@ -6,6 +6,7 @@ from typing import cast
 from flask import current_app
 from redis import Redis
 
+from app.api.rate import RateLimiter
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
 from app.clients.attempts import FailedAttempts
@@ -35,6 +36,7 @@ class Services:
     sealer: Sealer
     hasher: KeyHasher
     uploads: Uploads
+    rate: RateLimiter
     attempts: FailedAttempts
     key_uses: KeyUses
 

@@ -15,6 +15,7 @@ class Client(Base):
 
     client_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     code: Mapped[str] = mapped_column(String(32), unique=True)
+    quotas: Mapped[dict[str, Any]] = mapped_column(server_default="{}")  # others than the settings'
     created_at: Mapped[float]
 
 

@@ -3,6 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.account import quotas
 from app.api.context import Services
 from app.clients.service import Principal
 from app.database import database_now
@@ -41,7 +42,8 @@ def roll_back(services: Services, caller: Principal, strategy_id: str, version: 
         ValidationFailedError: it was placed on a target that is not known any more.
     """
     actor = f"key:{caller.key_id}"
-    with services.database.transaction() as session:
+    database = services.database
+    with database.transaction() as session, quotas.held(services, session, caller.client_id):
         row = strategies.locked(session, caller, strategy_id)
         if _is_repeat(session, row, version):
             return row

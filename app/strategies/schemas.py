@@ -20,7 +20,7 @@ from app.strategies.policy_schemas import (
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = "SEQUENCE_"
-_MAX_VARIABLES_BYTES = 65_536
+MAX_VARIABLES_BYTES = 65_536
 _MAX_NAME_CHARS = 100
 _MAX_JSON_DEPTH = 100
 _MAX_TIMEOUT_S = 366 * 86_400
@@ -46,8 +46,8 @@ def hold_variables(value: dict[str, str]) -> None:
         if name.startswith(_RESERVED):
             raise ValidationError(f"{name} is reserved: names that start with SEQUENCE_ are ours")
     size = sum(len(name) + len(text.encode()) for name, text in value.items())
-    if size > _MAX_VARIABLES_BYTES:
-        raise ValidationError(f"{size} bytes in all; at most {_MAX_VARIABLES_BYTES} are allowed")
+    if size > MAX_VARIABLES_BYTES:
+        raise ValidationError(f"{size} bytes in all; at most {MAX_VARIABLES_BYTES} are allowed")
 
 
 def _clean_json(value: Any, depth: int = 0) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
+from app.account import quotas
 from app.api.context import Services
 from app.artifacts import intake
 from app.artifacts import repository as artifacts
@@ -136,7 +137,8 @@ def inspect(services: Services, caller: Principal, strategy_id: str) -> Strategy
 
 def start(services: Services, caller: Principal, strategy_id: str) -> Strategy:
     """Make it run; nothing changes for one that runs or waits already."""
-    with services.database.transaction() as session:
+    database = services.database
+    with database.transaction() as session, quotas.held(services, session, caller.client_id):
         row = locked(session, caller, strategy_id)
         announce = lifecycle.owner_starts(session, row, f"key:{caller.key_id}")
     if announce:
@@ -167,8 +169,9 @@ def delete(services: Services, caller: Principal, strategy_id: str) -> None:
 
 
 def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
-    with services.database.transaction() as session:
-        owner = order.owner
+    owner = order.owner
+    database = services.database
+    with database.transaction() as session, quotas.held(services, session, owner.client_id):
         row = repository.find_by_name(
             session, owner.client_id, owner.is_sandbox, order.body["name"]
         )

@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import ValidationError
 from sqlalchemy.orm import Session
 
+from app.account import quotas
 from app.api.context import Services
 from app.artifacts import repository as artifacts
 from app.artifacts.archive import read_archive
@@ -41,7 +42,8 @@ def update(
     """
     actor = f"key:{caller.key_id}"
     fingerprint = services.hasher(json.dumps(["update", strategy_id, changes], sort_keys=True))
-    with services.database.transaction() as session:
+    database = services.database
+    with database.transaction() as session, quotas.held(services, session, caller.client_id):
         row = service.locked(session, caller, strategy_id)
         if service.is_repeat(session, row, fingerprint):
             return row

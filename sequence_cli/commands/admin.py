@@ -10,13 +10,13 @@ from sequence_cli.dev.procfile import project_root
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    context_settings={"ignore_unknown_options": True},
     short_help="Make clients and keys, on the server.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def admin(arguments: tuple[str, ...]) -> int:
     """Run a command of the platform itself: create-client, create-key, list-keys, revoke-key,
-    generate-keys, migrate.
+    set-quotas, generate-keys, migrate. Without arguments it shows what each of them takes.
 
     They speak to the database, with the environment of the platform's own processes.
     """

@@ -50,13 +50,21 @@ MATRIX = {
     ("history.list_events", "GET"): Row(READ),
     ("logs.read_logs", "GET"): Row(READ),
     ("runners.list_runners", "GET"): Row(READ),
+    ("account.get_account", "GET"): Row(READ),
     ("api_keys.create_key", "POST"): Row(ADMIN, {}),
     ("api_keys.list_keys", "GET"): Row(ADMIN),
     ("api_keys.rotate_key", "POST"): Row(ADMIN),
     ("api_keys.revoke_key", "DELETE"): Row(ADMIN),
 }
 # Lists and makers name no object; that they show nothing foreign is tested with each of them.
-_WITHOUT = ("create_strategy", "list_strategies", "list_runners", "create_key", "list_keys")
+_WITHOUT = (
+    "create_strategy",
+    "list_strategies",
+    "list_runners",
+    "create_key",
+    "list_keys",
+    "get_account",
+)
 WITH_OBJECT = [route for route in MATRIX if not route[0].endswith(_WITHOUT)]
 
 
