@@ -40,7 +40,14 @@ class QuotaExceededError(AppError):
 
 def limits(settings: Settings, client: Client) -> dict[str, int]:
     """The limit of each quota of this client; 0 is none."""
-    return {name: client.quotas.get(name, getattr(settings, f"quota_{name}")) for name in NAMES}
+    general = {
+        "strategies": settings.quota_strategies,
+        "running": settings.quota_running,
+        "cpu_millis": settings.quota_cpu_millis,
+        "memory_mb": settings.quota_memory_mb,
+        "artifact_bytes": settings.quota_artifact_bytes,
+    }
+    return {name: client.quotas.get(name, limit) for name, limit in general.items()}
 
 
 def used(session: Session, client_id: str) -> dict[str, int]:

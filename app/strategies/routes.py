@@ -11,11 +11,13 @@ from app.api.uploads import bounds_uploads
 from app.clients.service import Scope
 from app.logs.masking import warnings
 from app.strategies import service, update
+from app.strategies.listing import Selection, parse_place
 from app.strategies.schemas import (
     CreatedSchema,
     CreateSchema,
     DeletedSchema,
     InspectedStrategySchema,
+    ListQuerySchema,
     OneStrategySchema,
     StrategyListSchema,
 )
@@ -43,10 +45,16 @@ def create_strategy(body: dict[str, Any]) -> Any:
 
 @blueprint.route("", methods=["GET"])
 @requires_key
+@blueprint.arguments(ListQuerySchema, location="query")
 @blueprint.response(200, StrategyListSchema)
-def list_strategies() -> Any:
-    """Every strategy of the caller, newest first."""
-    return {"strategies": service.list_all(services(), caller())}
+def list_strategies(query: dict[str, Any]) -> Any:
+    """The caller's strategies, newest first: all, or those asked for, or a page of them."""
+    cursor = query.pop("cursor")
+    after = None if cursor is None else parse_place(cursor)
+    page = service.list_some(services(), caller(), Selection(**query, after=after))
+    answer = {"strategies": page.rows}
+    # Whoever does not ask for pages gets what the contract has, and nothing beside it.
+    return answer if query["limit"] is None else answer | {"next_cursor": page.next_cursor}
 
 
 @blueprint.route("/<strategy_id>", methods=["GET"])

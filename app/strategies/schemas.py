@@ -4,7 +4,8 @@ import math
 import re
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, pre_load, validate
+from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
+from webargs.fields import DelimitedList
 
 from app.api.schema import RequestSchema, Text, clean_text
 from app.strategies.policy_schemas import (
@@ -17,12 +18,14 @@ from app.strategies.policy_schemas import (
     WatchdogSchema,
     with_manifest_policies,
 )
+from app.strategies.states import Status
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = "SEQUENCE_"
 MAX_VARIABLES_BYTES = 65_536
 _MAX_NAME_CHARS = 100
 _MAX_JSON_DEPTH = 100
+_MAX_PAGE = 200
 _MAX_TIMEOUT_S = 366 * 86_400
 
 
@@ -213,10 +216,30 @@ class InspectedStrategySchema(Schema):
     strategy = fields.Nested(StrategyAndRunSchema)
 
 
+class ListQuerySchema(RequestSchema):
+    """Which strategies a list shows; with `limit` it comes in pages."""
+
+    statuses = DelimitedList(
+        Text(validate=validate.OneOf([str(status) for status in Status])),
+        data_key="status",
+        load_default=(),
+    )
+    name_prefix = Text(load_default="", validate=validate.Length(max=_MAX_NAME_CHARS))
+    latency_target = Text(load_default=None, validate=validate.Length(max=40))
+    limit = fields.Integer(load_default=None, validate=validate.Range(1, _MAX_PAGE))
+    cursor = Text(load_default=None)
+
+    @validates_schema
+    def _pages_have_a_size(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("cursor") is not None and data.get("limit") is None:
+            raise ValidationError("a cursor needs a limit beside it", "cursor")
+
+
 class StrategyListSchema(Schema):
-    """`{"strategies": [...]}`."""
+    """`{"strategies": [...]}`; with a `limit` also `next_cursor`, null on the last page."""
 
     strategies = fields.List(fields.Nested(StrategySchema))
+    next_cursor = fields.String(allow_none=True)
 
 
 class DeletedSchema(Schema):

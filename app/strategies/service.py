@@ -5,8 +5,7 @@ Messages to runners go out after the commit, and a lost one is made good by the 
 
 import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -27,6 +26,7 @@ from app.logs import stream
 from app.runners import repository as runners
 from app.strategies import hooks, lifecycle, placement, repository
 from app.strategies.going import set_going
+from app.strategies.listing import Place, Selection, StrategyPage
 from app.strategies.models import Strategy
 from app.strategies.policy_schemas import POLICIES
 from app.strategies.states import DesiredState, Reason, Status
@@ -103,10 +103,16 @@ def follow_up(services: Services, row: Strategy, *, announce: bool) -> None:
             versions.forget_older(session, row.strategy_id, last)
 
 
-def list_all(services: Services, caller: Principal) -> Sequence[Strategy]:
-    """The caller's strategies, newest first."""
+def list_some(services: Services, caller: Principal, wanted: Selection) -> StrategyPage:
+    """The caller's strategies that are asked for, newest first."""
+    limit = wanted.limit
+    one_more = replace(wanted, limit=limit + 1) if limit is not None else wanted
     with services.database.reading() as session:
-        return repository.list_all(session, caller)
+        found = repository.select_some(session, caller, one_more)
+    if limit is None or len(found) <= limit:
+        return StrategyPage(found, None)
+    last = found[limit - 1]
+    return StrategyPage(found[:limit], str(Place(last.created_at, last.strategy_id)))
 
 
 def get(services: Services, caller: Principal, strategy_id: str) -> Strategy:

@@ -77,11 +77,10 @@ def downgrade() -> None:
     """Undo; artifacts of older versions alone go with them."""
     op.drop_table("strategy_versions")
     op.execute("DELETE FROM artifacts WHERE sha256 NOT IN (SELECT artifact_sha256 FROM strategies)")
-    with op.batch_alter_table("runs") as batch_op:
-        batch_op.drop_column("version")
-    with op.batch_alter_table("strategies") as batch_op:
-        for name in ("version_started_at", "version", "secrets_changes", "deploy"):
-            batch_op.drop_column(name)
+    # Not as a batch: on SQLite that copies the table and drops it, with all that refers to it.
+    op.execute("ALTER TABLE runs DROP COLUMN version")
+    for name in ("version_started_at", "version", "secrets_changes", "deploy"):
+        op.execute(f"ALTER TABLE strategies DROP COLUMN {name}")
 
 
 def _sealed(slot: str) -> tuple[sa.Column[Any], ...]:

@@ -29,6 +29,5 @@ def downgrade() -> None:
         " WHERE revoked_at IS NULL AND (expires_at IS NOT NULL"
         " OR CAST(scopes AS TEXT) NOT LIKE '%admin%')"
     )
-    with op.batch_alter_table("api_keys") as batch_op:
-        for name in ("expires_at", "last_used_at", "scopes"):
-            batch_op.drop_column(name)
+    for name in ("expires_at", "last_used_at", "scopes"):
+        op.execute(f"ALTER TABLE api_keys DROP COLUMN {name}")

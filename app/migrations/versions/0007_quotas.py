@@ -20,5 +20,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Undo."""
-    with op.batch_alter_table("clients") as batch_op:
-        batch_op.drop_column("quotas")
+    # Not as a batch: on SQLite that copies the table and drops it, with all that refers to it.
+    op.execute("ALTER TABLE clients DROP COLUMN quotas")

@@ -121,6 +121,7 @@ def test_what_is_there_becomes_the_first_version(empty: Database) -> None:
     command.downgrade(migrations.alembic_config(empty), "0004")
     with empty.reading() as session:
         assert session.execute(text("SELECT sha256 FROM artifacts")).scalars().all() == ["a" * 64]
+        assert session.execute(text("SELECT run_id FROM runs")).scalars().all() == ["r1"]
     migrations.upgrade(empty)
     with empty.reading() as session:
         row = session.scalars(select(Strategy)).one()
