@@ -25,6 +25,7 @@ from app.logs.feed import Feeds
 from app.logs.routes import blueprint as logs
 from app.logs.source import LogSource
 from app.observability import configure_logging
+from app.openapi.routes import blueprint as openapi
 from app.redis_client import connect
 from app.runners.routes import blueprint as runners
 from app.runners.wake import Waker
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> Flask:
     api = envelope.EnvelopeApi(app)
     for blueprint in (strategies, deployments, history, logs, runners, api_keys, account, health):
         api.register_blueprint(blueprint)
+    app.register_blueprint(openapi)
     return app
 
 

@@ -24,7 +24,7 @@ from app.database import database_now
 
 READ, DEPLOY, ADMIN = Scope.READ, Scope.DEPLOY, Scope.ADMIN
 ORDER = [READ, DEPLOY, ADMIN]
-OPEN = {"health.live", "health.ready"}
+OPEN = {"health.live", "health.ready", "openapi.read_specification", "openapi.read_page"}
 
 
 @dataclass(frozen=True)
