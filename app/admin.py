@@ -18,12 +18,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import migrations
 from app.account import quotas
-from app.clients import service
+from app.clients import log_retention, service
+from app.clients.log_retention import BOUNDS
 from app.clients.models import ApiKey, Client
 from app.clients.service import KeyHasher, KeyKind, Scope, ensure_client
 from app.database import Database, database_now
 from app.secrets.envelope import generate_key_pair
 from app.settings import Role, Settings, SettingsError, load
+
+_ROLES = {"create-client": Role.ADMIN, "create-key": Role.ADMIN}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(generate_keys())
         return 0
     try:
-        settings = load(Role.SCHEDULER if options.command == "migrate" else Role.ADMIN, os.environ)
+        settings = load(_ROLES.get(options.command, Role.SCHEDULER), os.environ)
         sys.stdout.write(_COMMANDS[options.command](settings, options))
     except (SettingsError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -133,6 +136,43 @@ def set_quotas(settings: Settings, code: str, pairs: Sequence[str]) -> str:
     return json.dumps({"client": code, "quotas": limits}) + "\n"
 
 
+def set_log_retention(settings: Settings, code: str, given: dict[str, str]) -> str:
+    """Change how much of a client's logs is kept: what holds now, as a line of JSON.
+
+    Raises:
+        ValueError: nothing to change, no such client, or a value out of its bounds.
+    """
+    if not given:
+        raise ValueError("give one or more of " + ", ".join(f"--{name}" for name in BOUNDS))
+    database = Database(settings.database_url)
+    try:
+        with database.transaction() as session:
+            log_retention.change(session, code, given)
+    finally:
+        database.close()
+    return show_log_retention(settings, code)
+
+
+def show_log_retention(settings: Settings, code: str | None) -> str:
+    """How much of the logs of each client, or of one, is kept: a line of JSON each.
+
+    Raises:
+        ValueError: there is no such client.
+    """
+    database = Database(settings.database_url)
+    try:
+        with database.reading() as session:
+            found = log_retention.told(session, code)
+    finally:
+        database.close()
+    default = {
+        "days": settings.log_kept_days,
+        "bytes": settings.log_archive_max_bytes,
+        "runs": settings.log_runs_kept,
+    }
+    return "".join(json.dumps(one | {"default": default}) + "\n" for one in found)
+
+
 _COMMANDS: dict[str, Callable[[Settings, Any], str]] = {
     "migrate": lambda settings, _: migrate(settings),
     "create-client": lambda settings, given: create_client(settings, given.code, given.label),
@@ -142,6 +182,10 @@ _COMMANDS: dict[str, Callable[[Settings, Any], str]] = {
     "list-keys": lambda settings, given: list_keys(settings, given.code),
     "set-quotas": lambda settings, given: set_quotas(settings, given.code, given.quotas),
     "revoke-key": lambda settings, given: revoke_key(settings, given.key_id),
+    "set-log-retention": lambda settings, given: set_log_retention(
+        settings, given.code, {name: text for name in BOUNDS if (text := getattr(given, name))}
+    ),
+    "show-log-retention": lambda settings, given: show_log_retention(settings, given.code),
 }
 
 
@@ -166,6 +210,15 @@ def _parser() -> argparse.ArgumentParser:
     quota.add_argument("quotas", nargs="+", help="name=number, or name= for that of the settings")
     revoke = commands.add_parser("revoke-key", help="end a key at once")
     revoke.add_argument("key_id", help="as list-keys shows it")
+    keep = commands.add_parser(
+        "set-log-retention", help="say how much of a client's logs is kept; 'default': by .env"
+    )
+    keep.add_argument("code", help="the client's code")
+    keep.add_argument("--days", help="age of archived lines; 0: as long as their run")
+    keep.add_argument("--bytes", help="archive of each strategy, compressed")
+    keep.add_argument("--runs", help="runs of each strategy")
+    show = commands.add_parser("show-log-retention", help="what is set for clients: JSON lines")
+    show.add_argument("code", nargs="?", help="the client's code; all of them without it")
     return parser
 
 

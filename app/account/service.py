@@ -26,9 +26,15 @@ def account(services: Services, caller: Principal) -> dict[str, Any]:
             "env_max_bytes": MAX_VARIABLES_BYTES,
             "secrets_max_bytes": MOST_BYTES,
             "versions_kept": settings.versions_kept,
-            "log_runs_kept": settings.log_runs_kept,
-            "log_kept_days": settings.log_kept_days,
-            "log_archive_max_bytes": settings.log_archive_max_bytes,
+            "log_runs_kept": _own(client.log_runs_kept, settings.log_runs_kept),
+            "log_kept_days": _own(client.log_kept_days, settings.log_kept_days),
+            "log_archive_max_bytes": _own(
+                client.log_archive_max_bytes, settings.log_archive_max_bytes
+            ),
             "requests_per_second": settings.rate_limit_qps or None,
         },
     }
+
+
+def _own(value: float | None, general: float) -> float:
+    return general if value is None else value
