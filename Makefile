@@ -7,7 +7,7 @@ RUNTIME_TOOLS := bwrap redis-server setpriv nsenter nft slirp4netns
 TEST_TOOLS := $(RUNTIME_TOOLS) ip /usr/lib/postgresql/15/bin/postgres
 
 .PHONY: help setup setup-test demo dev test chaos test-v2 test-aarch64 runtime lint types bench lock \
-	env-example clean
+	env-example openapi clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ lock: ## Resolve the requirements anew, with hashes and without any address (nee
 		--python-version 3.11 --upgrade -q -o requirements.txt
 	@uv pip compile pyproject.toml --extra dev -c requirements.txt --generate-hashes \
 		--no-emit-index-url --no-header --python-version 3.11 -q -o requirements-dev.txt
+
+openapi: ## Write docs/openapi.json anew from the routes
+	@$(BIN)/python -m app.openapi.specification > docs/openapi.json
 
 env-example: ## Write .env.example anew from app/settings.py
 	@$(BIN)/python -m app.settings > .env.example

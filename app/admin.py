@@ -1,4 +1,4 @@
-"""Operator's commands on the server: `python -m app.admin COMMAND`.
+"""Operator's commands on the server: `sequence admin COMMAND`.
 
 They speak to the database directly, so whoever can run them owns the platform anyway.
 """
@@ -9,18 +9,24 @@ import os
 import secrets
 import sys
 from base64 import b64encode
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import migrations
-from app.clients import log_retention
+from app.account import quotas
+from app.clients import log_retention, service
 from app.clients.log_retention import BOUNDS
-from app.clients.service import KeyHasher, create_key, ensure_client
-from app.database import Database
+from app.clients.models import ApiKey, Client
+from app.clients.service import KeyHasher, KeyKind, Scope, ensure_client
+from app.database import Database, database_now
 from app.secrets.envelope import generate_key_pair
 from app.settings import Role, Settings, SettingsError, load
 
-_ROLES = {"create-client": Role.ADMIN}
+_ROLES = {"create-client": Role.ADMIN, "create-key": Role.ADMIN}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,15 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         settings = load(_ROLES.get(options.command, Role.SCHEDULER), os.environ)
-        if options.command == "migrate":
-            migrate(settings)
-        elif options.command == "create-client":
-            sys.stdout.write(create_client(settings, options.code, options.label))
-        elif options.command == "set-log-retention":
-            given = {name: value for name in BOUNDS if (value := getattr(options, name))}
-            sys.stdout.write(set_log_retention(settings, options.code, given))
-        else:
-            sys.stdout.write(show_log_retention(settings, options.code))
+        sys.stdout.write(_COMMANDS[options.command](settings, options))
     except (SettingsError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -60,13 +58,14 @@ def generate_keys() -> str:
     )
 
 
-def migrate(settings: Settings) -> None:
+def migrate(settings: Settings) -> str:
     """Bring the schema to the newest revision; what the `release` process does."""
     database = Database(settings.database_url)
     try:
         migrations.upgrade(database)
     finally:
         database.close()
+    return ""
 
 
 def create_client(settings: Settings, code: str, label: str) -> str:
@@ -76,11 +75,65 @@ def create_client(settings: Settings, code: str, label: str) -> str:
     try:
         with database.transaction() as session:
             client = ensure_client(session, code)
-            live = create_key(session, hasher, client, is_sandbox=False, label=label)
-            test = create_key(session, hasher, client, is_sandbox=True, label=label)
+            live = service.create_key(session, hasher, client.client_id, KeyKind(False, label))
+            test = service.create_key(session, hasher, client.client_id, KeyKind(True, label))
     finally:
         database.close()
     return json.dumps({"client": code, "api_key": live.raw, "test_api_key": test.raw}) + "\n"
+
+
+def create_key(settings: Settings, code: str, kind: KeyKind) -> str:
+    """Make one more key for a client that is there: one line of JSON."""
+    with closing(Database(settings.database_url)) as database, database.transaction() as session:
+        client = session.scalar(select(Client).where(Client.code == code))
+        if client is None:
+            raise ValueError(f"there is no client {code!r}; make it with create-client")
+        hasher = KeyHasher(settings.api_key_hash_key)
+        new = service.create_key(session, hasher, client.client_id, kind)
+        shown = {"client": code, "key_id": new.row.key_id, "scopes": new.row.scopes}
+    return json.dumps({**shown, "api_key": new.raw}) + "\n"
+
+
+def list_keys(settings: Settings, code: str) -> str:
+    """The valid keys of a client, one line of JSON for each, without the keys themselves."""
+    shown = ("key_id", "prefix", "label", "is_sandbox", "scopes", "last_used_at", "expires_at")
+    with closing(Database(settings.database_url)) as database, database.reading() as session:
+        rows = session.scalars(
+            select(ApiKey)
+            .join(Client, Client.client_id == ApiKey.client_id)
+            .where(Client.code == code, service.is_valid())
+            .order_by(ApiKey.created_at)
+        )
+        return "".join(json.dumps({k: getattr(row, k) for k in shown}) + "\n" for row in rows)
+
+
+def revoke_key(settings: Settings, key_id: str) -> str:
+    """End a key at once."""
+    with closing(Database(settings.database_url)) as database, database.transaction() as session:
+        row = session.get(ApiKey, key_id)
+        if row is None:
+            raise ValueError(f"there is no API key {key_id!r}; list-keys shows them")
+        if row.revoked_at is None:
+            row.revoked_at = session.scalars(select(database_now())).one()
+    return json.dumps({"key_id": key_id, "revoked": True}) + "\n"
+
+
+def set_quotas(settings: Settings, code: str, pairs: Sequence[str]) -> str:
+    """Give a client quotas of its own: `name=number`, or `name=` for that of the settings."""
+    wanted = dict(pair.partition("=")[::2] for pair in pairs)
+    for name, number in wanted.items():
+        is_number = number.isascii() and number.isdecimal()
+        if name not in quotas.NAMES or not (is_number or not number):
+            known = ", ".join(quotas.NAMES)
+            raise ValueError(f"{name}={number}: give one of {known} a number, 0 for no limit")
+    with closing(Database(settings.database_url)) as database, database.transaction() as session:
+        client = session.scalar(select(Client).where(Client.code == code))
+        if client is None:
+            raise ValueError(f"there is no client {code!r}; make it with create-client")
+        kept = {name: limit for name, limit in client.quotas.items() if name not in wanted}
+        client.quotas = kept | {name: int(number) for name, number in wanted.items() if number}
+        limits = quotas.limits(settings, client)
+    return json.dumps({"client": code, "quotas": limits}) + "\n"
 
 
 def set_log_retention(settings: Settings, code: str, given: dict[str, str]) -> str:
@@ -120,14 +173,43 @@ def show_log_retention(settings: Settings, code: str | None) -> str:
     return "".join(json.dumps(one | {"default": default}) + "\n" for one in found)
 
 
+_COMMANDS: dict[str, Callable[[Settings, Any], str]] = {
+    "migrate": lambda settings, _: migrate(settings),
+    "create-client": lambda settings, given: create_client(settings, given.code, given.label),
+    "create-key": lambda settings, given: create_key(
+        settings, given.code, KeyKind(given.sandbox, given.label, given.scopes)
+    ),
+    "list-keys": lambda settings, given: list_keys(settings, given.code),
+    "set-quotas": lambda settings, given: set_quotas(settings, given.code, given.quotas),
+    "revoke-key": lambda settings, given: revoke_key(settings, given.key_id),
+    "set-log-retention": lambda settings, given: set_log_retention(
+        settings, given.code, {name: text for name in BOUNDS if (text := getattr(given, name))}
+    ),
+    "show-log-retention": lambda settings, given: show_log_retention(settings, given.code),
+}
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m app.admin", description=__doc__)
+    parser = argparse.ArgumentParser(prog="sequence admin", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("generate-keys", help="print new keys as lines for .env")
     commands.add_parser("migrate", help="bring the database's schema up to date")
     create = commands.add_parser("create-client", help="make a client and its first keys")
     create.add_argument("code", help="short code, 1-32 of small letters, digits and '-'")
     create.add_argument("--label", default="bootstrap", help="label of the keys")
+    key = commands.add_parser("create-key", help="make one more key for a client")
+    key.add_argument("code", help="code of the client")
+    key.add_argument("--label", default="operator", help="label of the key")
+    key.add_argument("--sandbox", action="store_true", help="a seq_test_ key")
+    names = [str(scope) for scope in Scope]
+    key.add_argument("--scopes", nargs="+", choices=names, default=names, help="all by default")
+    keys = commands.add_parser("list-keys", help="show a client's valid keys")
+    keys.add_argument("code", help="code of the client")
+    quota = commands.add_parser("set-quotas", help="give a client quotas of its own")
+    quota.add_argument("code", help="code of the client")
+    quota.add_argument("quotas", nargs="+", help="name=number, or name= for that of the settings")
+    revoke = commands.add_parser("revoke-key", help="end a key at once")
+    revoke.add_argument("key_id", help="as list-keys shows it")
     keep = commands.add_parser(
         "set-log-retention", help="say how much of a client's logs is kept; 'default': by .env"
     )

@@ -69,6 +69,20 @@ class UnauthorizedError(AppError):
     code = "UNAUTHORIZED"
 
 
+class ForbiddenError(AppError):
+    """The key is valid, and this is not for it."""
+
+    status = 403
+    code = "FORBIDDEN"
+
+
+class RateLimitedError(AppError):
+    """Too many requests; it carries when to come again."""
+
+    status = 429
+    code = "RATE_LIMITED"
+
+
 class NotFoundError(AppError):
     """Nothing there that this key may see."""
 

@@ -1,13 +1,22 @@
 """The web process is put together here."""
 
-from flask import Flask, request
+from typing import Any
 
-from app.api import envelope, request_id
+from flask import Flask, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app.account.routes import blueprint as account
+from app.api import envelope, rate, request_id
 from app.api.context import EXTENSION, Services
+from app.api.rate import RateLimiter
+from app.api_keys.routes import blueprint as api_keys
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
+from app.clients.attempts import FailedAttempts
 from app.clients.service import KeyHasher
+from app.clients.uses import KeyUses
 from app.database import Database
+from app.deployments.routes import blueprint as deployments
 from app.errors import BadRequestError
 from app.health.routes import blueprint as health
 from app.history.routes import blueprint as history
@@ -16,6 +25,7 @@ from app.logs.feed import Feeds
 from app.logs.routes import blueprint as logs
 from app.logs.source import LogSource
 from app.observability import configure_logging
+from app.openapi.routes import blueprint as openapi
 from app.redis_client import connect
 from app.runners.routes import blueprint as runners
 from app.runners.wake import Waker
@@ -24,6 +34,7 @@ from app.settings import Settings
 from app.strategies.routes import blueprint as strategies
 from app.version import PLATFORM_VERSION
 
+_RATE_TIMEOUT_S = 0.5
 _BODY_BEYOND_ARTIFACT_BYTES = 1 << 20
 
 
@@ -40,11 +51,16 @@ def create_app(settings: Settings) -> Flask:
     )
     app.extensions[EXTENSION] = _services(settings)
     request_id.init_app(app)
+    rate.init_app(app)
     envelope.init_app(app)
     app.before_request(_refuse_what_is_not_json)
+    if settings.proxy_hops:
+        proxied: Any = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops)
+        app.wsgi_app = proxied  # type: ignore[method-assign] # Flask's own way to wrap
     api = envelope.EnvelopeApi(app)
-    for blueprint in (strategies, history, logs, runners, health):
+    for blueprint in (strategies, deployments, history, logs, runners, api_keys, account, health):
         api.register_blueprint(blueprint)
+    app.register_blueprint(openapi)
     return app
 
 
@@ -65,6 +81,11 @@ def _services(settings: Settings) -> Services:
         sealer=Sealer(settings.credential_public_key),
         hasher=KeyHasher(settings.api_key_hash_key),
         uploads=Uploads(),
+        rate=RateLimiter(
+            connect(settings.redis_url, read_timeout_s=_RATE_TIMEOUT_S), settings.rate_limit_qps
+        ),
+        attempts=FailedAttempts(redis, settings.auth_failures_per_minute),
+        key_uses=KeyUses(database),
     )
 
 

@@ -3,6 +3,7 @@
 from app.artifacts.models import Artifact
 from app.clients.models import ApiKey, Client
 from app.database import Base
+from app.deployments.models import StrategyVersion
 from app.logs.models import LogChunk
 from app.runners.models import Runner
 from app.strategies.models import Run, Strategy, StrategyEvent
@@ -17,4 +18,5 @@ __all__ = [
     "Runner",
     "Strategy",
     "StrategyEvent",
+    "StrategyVersion",
 ]

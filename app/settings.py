@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from app import settings_parsers as parse
-from app.log_settings import LogSettings
+from app.access_settings import AccessSettings
 from app.settings_parsers import InvalidValueError
 from app.settings_variable import Role, Variable
 from app.settings_variable import variable as _variable
@@ -34,7 +34,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Settings(LogSettings):
+class Settings(AccessSettings):
     """The parsed environment of one process; times in seconds, sizes in bytes."""
 
     database_url: str = _variable(
@@ -129,6 +129,13 @@ class Settings(LogSettings):
         parser=parse.integer(1024, 1 << 32),
         unit="bytes",
         default="67108864",
+    )
+    versions_kept: int = _variable(
+        "VERSIONS_KEPT",
+        "Versions of a strategy that are kept, the present one included; older ones go.",
+        parser=parse.integer(2, 1000),
+        unit="versions",
+        default="20",
     )
     runner_name: str = _variable(
         "RUNNER_NAME",

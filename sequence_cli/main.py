@@ -22,6 +22,7 @@ COMMANDS = {
     "strategy": "sequence_cli.commands.strategy:strategy",
     "runners": "sequence_cli.commands.runners:runners",
     "dev": "sequence_cli.dev.command:dev",
+    "admin": "sequence_cli.commands.admin:admin",
     "doctor": "sequence_cli.commands.doctor:doctor",
 }
 

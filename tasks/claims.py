@@ -5,7 +5,7 @@ nothing. Times are the database's, so that runners on many machines agree.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.artifacts import repository as artifacts
 from app.clients.models import Client
 from app.database import Database, database_now
+from app.deployments.automatic import Rollback, roll_back_if_new
 from app.secrets.envelope import Sealed
 from app.strategies import lifecycle
 from app.strategies.hooks import left_behind
@@ -54,6 +55,7 @@ class Claim:
     watchdog: dict[str, Any]
     secrets: Sealed | None = field(repr=False)
     sequence_api_key: Sealed | None = field(repr=False)
+    secrets_changes: Sequence[Mapping[str, str]] = field(default=(), repr=False)
     hook_due: Reason | None = None
     is_hook_only: bool = False
 
@@ -67,6 +69,7 @@ class Verdict:
         announce: it waits in `queue` and runners have to be told.
         purged_runs: runs whose logs are to be removed.
         is_deleted: its owner deleted it, and nothing of it runs any more.
+        rollback: the version that came back instead of the one that crash-looped, if one did.
     """
 
     is_ours: bool
@@ -77,6 +80,7 @@ class Verdict:
     queue: str = ""
     purged_runs: tuple[str, ...] = ()
     is_deleted: bool = False
+    rollback: Rollback | None = None
 
 
 class Claims:
@@ -127,6 +131,7 @@ class Claims:
                 "lease_expires_at": database_now() + self._lease_s,
                 "stop_requested_at": None if _is_wanted(row) else database_now(),
                 "exit_code": None,
+                "version_started_at": row.version_started_at or _first_start(row),
             }
             try:
                 lifecycle.apply(
@@ -141,6 +146,7 @@ class Claims:
                     epoch=row.epoch,
                     runner_id=self._runner_id,
                     artifact_sha256=row.artifact_sha256,
+                    version=row.version,
                     started_at=database_now(),
                 )
             )
@@ -184,9 +190,12 @@ class Claims:
             change = replace(change, values=values)
             self._end_run(session, claim, ending, change.reason)
             lifecycle.apply(session, row, change)
+            rollback = None
+            if change.event == Event.CRASH_LOOP:
+                rollback = roll_back_if_new(session, row, self._actor)
             if row.deleted_at is not None and row.status != Status.QUEUED:
                 return Verdict(True, row.status, change.reason, is_deleted=True)
-            return self._verdict(session, row, change.reason)
+            return replace(self._verdict(session, row, change.reason), rollback=rollback)
 
     def hook_is_done(self, claim: Claim) -> None:
         """The hook that an earlier run left behind is over; nobody has to run it again."""
@@ -294,6 +303,11 @@ def _is_wanted(row: Strategy) -> bool:
     return row.desired_state == DesiredState.RUNNING and row.deleted_at is None
 
 
+def _first_start(row: Strategy) -> Any:
+    """When its version first ran, if that is now; a claim for a hook alone does not run it."""
+    return database_now() if _is_wanted(row) else None
+
+
 def _claim(session: Session, row: Strategy) -> Claim:
     code = session.scalars(select(Client.code).where(Client.client_id == row.client_id)).one()
     return Claim(
@@ -315,6 +329,7 @@ def _claim(session: Session, row: Strategy) -> Claim:
         watchdog=row.watchdog,
         secrets=row.sealed("secrets"),
         sequence_api_key=row.sealed("sequence_api_key"),
+        secrets_changes=row.secrets_changes,
         hook_due=Reason(row.hook_due) if row.hook_due else None,
         is_hook_only=not _is_wanted(row),
     )

@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from app.artifacts.archive import Archive, ArchiveError, read_archive
 from app.artifacts.intake import MANIFEST_FILE
-from app.secrets.envelope import Opener, Sealed
+from app.secrets import layers
+from app.secrets.envelope import Opener
 from sandbox import (
     API_ADDRESS,
     ApiRelay,
@@ -38,11 +38,14 @@ def open_secrets(claim: Claim, opener: Opener) -> dict[str, str]:
     """The strategy's secrets by variable name, its API key among them.
 
     Raises:
-        EnvelopeError: one of the two does not open.
+        EnvelopeError: one of them does not open.
     """
-    secrets: dict[str, str] = _opened(claim, opener, "secrets", claim.secrets) or {}
-    api_key = _opened(claim, opener, "sequence_api_key", claim.sequence_api_key)
-    return secrets | ({"SEQUENCE_API_KEY": api_key} if api_key else {})
+    id, sealed_key = claim.strategy_id, claim.sequence_api_key
+    secrets = layers.open_secrets(opener, claim.secrets, claim.secrets_changes, strategy_id=id)
+    if sealed_key is None:
+        return secrets
+    api_key = opener.open(sealed_key, strategy_id=id, column="sequence_api_key")
+    return {**secrets, "SEQUENCE_API_KEY": api_key}
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,6 @@ def api_relay(api_url: str) -> tuple[ApiRelay, str]:
         relay = ApiRelay(host, port, (_API_PORT,))
         return relay, f"{parts.scheme}://{API_ADDRESS}:{_API_PORT}"
     return ApiRelay(host, port, (port,), (host,)), api_url
-
-
-def _opened(claim: Claim, opener: Opener, column: str, sealed: Sealed | None) -> Any:
-    if sealed is None:
-        return None
-    return opener.open(sealed, strategy_id=claim.strategy_id, column=column)
 
 
 def _environment(claim: Claim, secrets: dict[str, str], api_url: str) -> dict[str, str]:

@@ -80,6 +80,8 @@ def _sequel(verdict: Verdict) -> str:
     if verdict.restart_in_s is not None:
         when = "now" if verdict.restart_in_s == 0 else f"in {_seconds(verdict.restart_in_s)}"
         return f"{reason}, restarts {when}"
+    if verdict.rollback is not None:
+        return f"{reason}; {verdict.rollback}"
     if verdict.announce:
         return f"{reason}, starts again"
     return f"{verdict.status}, {reason}"

@@ -6,9 +6,12 @@ from typing import cast
 from flask import current_app
 from redis import Redis
 
+from app.api.rate import RateLimiter
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
+from app.clients.attempts import FailedAttempts
 from app.clients.service import KeyHasher
+from app.clients.uses import KeyUses
 from app.database import Database
 from app.logs.feed import Feeds
 from app.logs.source import LogSource
@@ -33,6 +36,9 @@ class Services:
     sealer: Sealer
     hasher: KeyHasher
     uploads: Uploads
+    rate: RateLimiter
+    attempts: FailedAttempts
+    key_uses: KeyUses
 
 
 def services() -> Services:

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from app.artifacts.models import Artifact
 from app.database import database_now
+from app.deployments.models import StrategyVersion
 from app.strategies.models import Strategy
 
 
@@ -24,8 +25,9 @@ def load(session: Session, sha256: str) -> bytes:
 
 
 def collect(session: Session, sha256: str) -> None:
-    """Remove the artifact unless a strategy still refers to it."""
+    """Remove the artifact unless a version of some strategy still refers to it."""
     # Locked first, so that the look below sees whoever was just about to refer to it, or to stop.
     session.execute(select(Artifact.sha256).where(Artifact.sha256 == sha256).with_for_update())
     referred = exists().where(Strategy.artifact_sha256 == sha256)
-    session.execute(delete(Artifact).where(Artifact.sha256 == sha256, ~referred))
+    kept = exists().where(StrategyVersion.artifact_sha256 == sha256)
+    session.execute(delete(Artifact).where(Artifact.sha256 == sha256, ~referred, ~kept))

@@ -1,5 +1,7 @@
 """Rows of clients and of their API keys."""
 
+from typing import Any
+
 from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,6 +20,7 @@ class Client(Base):
 
     client_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     code: Mapped[str] = mapped_column(String(32), unique=True)
+    quotas: Mapped[dict[str, Any]] = mapped_column(server_default="{}")  # others than the settings'
     created_at: Mapped[float]
     log_kept_days: Mapped[float | None]
     log_archive_max_bytes: Mapped[int | None] = mapped_column(BigInteger)
@@ -35,5 +38,8 @@ class ApiKey(Base):
     prefix: Mapped[str] = mapped_column(String(24))
     label: Mapped[str] = mapped_column(String(100))
     is_sandbox: Mapped[bool]
+    scopes: Mapped[list[Any]] = mapped_column(server_default='["read", "deploy", "admin"]')
     created_at: Mapped[float]
+    last_used_at: Mapped[float | None]
+    expires_at: Mapped[float | None]  # the end of its grace, once it was rotated
     revoked_at: Mapped[float | None]

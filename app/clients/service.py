@@ -5,9 +5,11 @@ import hashlib
 import re
 import secrets
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app.clients.models import ApiKey, Client
@@ -19,6 +21,17 @@ _CODE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _SHOWN = len("seq_live_") + 8
 
 
+class Scope(StrEnum):
+    """What a key may do; each holds the ones before it."""
+
+    READ = "read"  # look
+    DEPLOY = "deploy"  # make, change, start, stop and delete strategies
+    ADMIN = "admin"  # make, rotate and revoke keys
+
+
+EVERYTHING = tuple(Scope)
+
+
 @dataclass(frozen=True)
 class Principal:
     """Who makes a call: a client, by one of its keys, in live or in sandbox mode."""
@@ -27,6 +40,20 @@ class Principal:
     client_code: str
     key_id: str
     is_sandbox: bool
+    scopes: frozenset[str]
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the key has this scope, or one that holds it."""
+        return not self.scopes.isdisjoint(EVERYTHING[EVERYTHING.index(scope) :])
+
+
+@dataclass(frozen=True)
+class KeyKind:
+    """What a new key is to be."""
+
+    is_sandbox: bool
+    label: str
+    scopes: Sequence[str] = EVERYTHING
 
 
 @dataclass(frozen=True)
@@ -34,7 +61,7 @@ class NewKey:
     """A key that was just made; `raw` is nowhere else and never again."""
 
     raw: str = field(repr=False)
-    is_sandbox: bool
+    row: ApiKey
 
 
 class KeyHasher:
@@ -54,7 +81,7 @@ def authenticate(session: Session, hasher: KeyHasher, raw_key: str) -> Principal
     The look-up is by keyed hash: its timing tells nothing about any stored key.
 
     Raises:
-        UnauthorizedError: not the form of a key, unknown, or revoked.
+        UnauthorizedError: not the form of a key, unknown, expired, or revoked.
     """
     if not _KEY.fullmatch(raw_key):
         raise UnauthorizedError(
@@ -63,12 +90,18 @@ def authenticate(session: Session, hasher: KeyHasher, raw_key: str) -> Principal
     found = session.execute(
         select(ApiKey, Client.code)
         .join(Client, Client.client_id == ApiKey.client_id)
-        .where(ApiKey.key_hash == hasher(raw_key), ApiKey.revoked_at.is_(None))
+        .where(ApiKey.key_hash == hasher(raw_key), is_valid())
     ).one_or_none()
     if found is None:
         raise UnauthorizedError("the API key is not known here, or it was revoked")
     key, code = found
-    return Principal(key.client_id, code, key.key_id, key.is_sandbox)
+    return Principal(key.client_id, code, key.key_id, key.is_sandbox, frozenset(key.scopes))
+
+
+def is_valid() -> ColumnElement[bool]:
+    """The condition that a key is neither revoked nor beyond its grace."""
+    has_time = ApiKey.expires_at.is_(None) | (ApiKey.expires_at > database_now())
+    return ApiKey.revoked_at.is_(None) & has_time
 
 
 def ensure_client(session: Session, code: str) -> Client:
@@ -87,21 +120,21 @@ def ensure_client(session: Session, code: str) -> Client:
     return client
 
 
-def create_key(
-    session: Session, hasher: KeyHasher, client: Client, *, is_sandbox: bool, label: str
-) -> NewKey:
+def create_key(session: Session, hasher: KeyHasher, client_id: str, kind: KeyKind) -> NewKey:
     """Make a key for a client and return it, for the only time."""
-    mode = "test" if is_sandbox else "live"
+    mode = "test" if kind.is_sandbox else "live"
     raw = f"seq_{mode}_{secrets.token_hex(32)}"
-    session.add(
-        ApiKey(
-            key_id=str(uuid.uuid4()),
-            client_id=client.client_id,
-            key_hash=hasher(raw),
-            prefix=raw[:_SHOWN],
-            label=label,
-            is_sandbox=is_sandbox,
-            created_at=database_now(),
-        )
+    row = ApiKey(
+        key_id=str(uuid.uuid4()),
+        client_id=client_id,
+        key_hash=hasher(raw),
+        prefix=raw[:_SHOWN],
+        label=kind.label,
+        is_sandbox=kind.is_sandbox,
+        scopes=[str(scope) for scope in Scope if scope in kind.scopes],
+        created_at=database_now(),
     )
-    return NewKey(raw, is_sandbox)
+    session.add(row)
+    session.flush()
+    session.refresh(row)
+    return NewKey(raw, row)

@@ -2,18 +2,21 @@
 
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.database import Base
-from app.secrets.envelope import Sealed
+from app.strategies.definition import Definition
 from app.strategies.states import DesiredState, Reason, Status
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 
 
-class Strategy(Base):
-    """One strategy of one client; `epoch` counts its claims and never goes back."""
+class Strategy(Definition, Base):
+    """One strategy of one client; `epoch` counts its claims and never goes back.
+
+    What defines it is the content of its newest version, number `version`, copied.
+    """
 
     __tablename__ = "strategies"
     __table_args__ = (
@@ -36,31 +39,8 @@ class Strategy(Base):
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id"))
     is_sandbox: Mapped[bool]
     name: Mapped[str] = mapped_column(String(100))
-    runtime: Mapped[str] = mapped_column(String(16))
-    entrypoint: Mapped[str] = mapped_column(String(255))
-    artifact_sha256: Mapped[str] = mapped_column(ForeignKey("artifacts.sha256"), index=True)
-    size_bytes: Mapped[int]
-    env: Mapped[dict[str, Any]]
-    manifest: Mapped[dict[str, Any]]
-    placement: Mapped[dict[str, Any]]
-    resources: Mapped[dict[str, Any]]
-    risk: Mapped[dict[str, Any]]
-    network: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    restart: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    stop: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    hooks: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    watchdog: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    schedule: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-
-    secrets_ciphertext: Mapped[bytes | None] = mapped_column(LargeBinary)
-    secrets_nonce: Mapped[bytes | None] = mapped_column(LargeBinary)
-    secrets_wrapped_key: Mapped[bytes | None] = mapped_column(LargeBinary)
-    secrets_key_id: Mapped[str | None] = mapped_column(String(16))
-    sequence_api_key_ciphertext: Mapped[bytes | None] = mapped_column(LargeBinary)
-    sequence_api_key_nonce: Mapped[bytes | None] = mapped_column(LargeBinary)
-    sequence_api_key_wrapped_key: Mapped[bytes | None] = mapped_column(LargeBinary)
-    sequence_api_key_key_id: Mapped[str | None] = mapped_column(String(16))
-
+    version: Mapped[int] = mapped_column(server_default="1")
+    version_started_at: Mapped[float | None]  # of its first run
     desired_state: Mapped[str] = mapped_column(String(16), default=DesiredState.STOPPED)
     status: Mapped[str] = mapped_column(String(16), default=Status.STOPPED)
     status_reason: Mapped[str] = mapped_column(String(32), default=Reason.CREATED)
@@ -93,18 +73,6 @@ class Strategy(Base):
     # Not a column: `inspect` looks at the runners and says what a queued one waits for.
     waiting = cast(dict[str, Any] | None, None)
 
-    def seal(self, slot: str, sealed: Sealed | None) -> None:
-        """Put a sealed value, or nothing, into the four columns of `slot`."""
-        for part in ("ciphertext", "nonce", "wrapped_key", "key_id"):
-            setattr(self, f"{slot}_{part}", getattr(sealed, part) if sealed else None)
-
-    def sealed(self, slot: str) -> Sealed | None:
-        """What the four columns of `slot` hold; None when they are empty."""
-        if getattr(self, f"{slot}_ciphertext") is None:
-            return None
-        parts = ("ciphertext", "nonce", "wrapped_key", "key_id")
-        return Sealed(**{part: getattr(self, f"{slot}_{part}") for part in parts})
-
 
 class Run(Base):
     """One attempt at running a strategy: what it was given, what came of it."""
@@ -122,6 +90,7 @@ class Run(Base):
     epoch: Mapped[int]
     runner_id: Mapped[str] = mapped_column(String(64))
     artifact_sha256: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int | None]
     started_at: Mapped[float]
     ended_at: Mapped[float | None]
     reason: Mapped[str | None] = mapped_column(String(32))

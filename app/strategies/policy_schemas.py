@@ -120,6 +120,13 @@ class ScheduleSchema(RequestSchema):
     overlap = Text(validate=validate.OneOf(("skip", "replace")))
 
 
+class DeploySchema(RequestSchema):
+    """For how long after its first start a new version may crash-loop back into the one before it;
+    0 is never."""
+
+    auto_rollback_secs = _seconds(0, 366 * _DAY_S)
+
+
 POLICIES: dict[str, Callable[[], Schema]] = {
     "network": NetworkSchema,
     "restart": RestartSchema,
@@ -127,6 +134,7 @@ POLICIES: dict[str, Callable[[], Schema]] = {
     "hooks": HooksSchema,
     "watchdog": WatchdogSchema,
     "schedule": ScheduleSchema,
+    "deploy": DeploySchema,
 }
 """The tables by name: field of the create body, column of the row, and `[hosted.NAME]`."""
 

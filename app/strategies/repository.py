@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session, defer
 
 from app.clients.service import Principal
+from app.strategies.listing import Selection
 from app.strategies.models import Run, Strategy, StrategyEvent
 
 _NUL = "\0"  # PostgreSQL raises when it is asked for one
@@ -13,7 +14,7 @@ _SEALED = [
     defer(getattr(Strategy, f"{slot}_{part}"))
     for slot in ("secrets", "sequence_api_key")
     for part in ("ciphertext", "nonce", "wrapped_key")
-]
+] + [defer(Strategy.secrets_changes)]
 
 
 def find(session: Session, owner: Principal, strategy_id: str) -> Strategy | None:
@@ -46,9 +47,9 @@ def find_by_name(session: Session, client_id: str, is_sandbox: bool, name: str) 
     )
 
 
-def list_all(session: Session, owner: Principal) -> Sequence[Strategy]:
-    """Every strategy that this owner may see, newest first."""
-    return session.scalars(
+def select_some(session: Session, owner: Principal, wanted: Selection) -> Sequence[Strategy]:
+    """The strategies that this owner may see and asks for, newest first."""
+    query = (
         select(Strategy)
         .options(*_SEALED)
         .where(
@@ -57,7 +58,21 @@ def list_all(session: Session, owner: Principal) -> Sequence[Strategy]:
             Strategy.deleted_at.is_(None),
         )
         .order_by(Strategy.created_at.desc(), Strategy.strategy_id)
-    ).all()
+        .limit(wanted.limit)
+    )
+    if wanted.statuses:
+        query = query.where(Strategy.status.in_(wanted.statuses))
+    if wanted.name_prefix:
+        # Not LIKE: on SQLite it takes small letters for capital ones.
+        begin = func.substr(Strategy.name, 1, len(wanted.name_prefix))
+        query = query.where(begin == wanted.name_prefix)
+    if wanted.latency_target is not None:
+        query = query.where(Strategy.latency_target == wanted.latency_target)
+    if wanted.after is not None:
+        same_time = Strategy.created_at == wanted.after.created_at
+        behind = same_time & (Strategy.strategy_id > wanted.after.strategy_id)
+        query = query.where((Strategy.created_at < wanted.after.created_at) | behind)
+    return session.scalars(query).all()
 
 
 def find_run(session: Session, strategy_id: str, run_id: str) -> Run | None:

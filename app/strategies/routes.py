@@ -5,19 +5,23 @@ from typing import Any
 from flask import request
 from flask_smorest import Blueprint
 
-from app.api.auth import caller, requires_key
+from app.api.auth import caller, requires, requires_key
 from app.api.context import services
 from app.api.uploads import bounds_uploads
+from app.clients.service import Scope
 from app.logs.masking import warnings
-from app.strategies import service
+from app.strategies import service, update
+from app.strategies.listing import Selection, parse_place
 from app.strategies.schemas import (
     CreatedSchema,
     CreateSchema,
     DeletedSchema,
     InspectedStrategySchema,
+    ListQuerySchema,
     OneStrategySchema,
     StrategyListSchema,
 )
+from app.strategies.update_schemas import UpdateSchema
 
 blueprint = Blueprint(
     "strategies", __name__, url_prefix="/v1/strategies", description="Hosted strategies"
@@ -25,7 +29,7 @@ blueprint = Blueprint(
 
 
 @blueprint.route("", methods=["POST"])
-@requires_key
+@requires(Scope.DEPLOY)
 @bounds_uploads
 @blueprint.arguments(CreateSchema)
 @blueprint.response(201, CreatedSchema)
@@ -41,10 +45,16 @@ def create_strategy(body: dict[str, Any]) -> Any:
 
 @blueprint.route("", methods=["GET"])
 @requires_key
+@blueprint.arguments(ListQuerySchema, location="query")
 @blueprint.response(200, StrategyListSchema)
-def list_strategies() -> Any:
-    """Every strategy of the caller, newest first."""
-    return {"strategies": service.list_all(services(), caller())}
+def list_strategies(query: dict[str, Any]) -> Any:
+    """The caller's strategies, newest first: all, or those asked for, or a page of them."""
+    cursor = query.pop("cursor")
+    after = None if cursor is None else parse_place(cursor)
+    page = service.list_some(services(), caller(), Selection(**query, after=after))
+    answer = {"strategies": page.rows}
+    # Whoever does not ask for pages gets what the contract has, and nothing beside it.
+    return answer if query["limit"] is None else answer | {"next_cursor": page.next_cursor}
 
 
 @blueprint.route("/<strategy_id>", methods=["GET"])
@@ -55,8 +65,20 @@ def get_strategy(strategy_id: str) -> Any:
     return {"strategy": service.inspect(services(), caller(), strategy_id)}
 
 
+@blueprint.route("/<strategy_id>", methods=["PATCH"])
+@requires(Scope.DEPLOY)
+@blueprint.arguments(UpdateSchema)
+@blueprint.response(200, CreatedSchema)
+def update_strategy(body: dict[str, Any], strategy_id: str) -> Any:
+    """Change settings in place, as a merge patch; one that runs is replaced gracefully."""
+    row = update.update(services(), caller(), strategy_id, body)
+    given = {name: value for name, value in (body.get("secrets") or {}).items() if value}
+    found = warnings(given)
+    return {"strategy": row} | ({"warnings": found} if found else {})
+
+
 @blueprint.route("/<strategy_id>/start", methods=["POST"])
-@requires_key
+@requires(Scope.DEPLOY)
 @blueprint.response(200, OneStrategySchema)
 def start_strategy(strategy_id: str) -> Any:
     """Make it run."""
@@ -64,7 +86,7 @@ def start_strategy(strategy_id: str) -> Any:
 
 
 @blueprint.route("/<strategy_id>/stop", methods=["POST"])
-@requires_key
+@requires(Scope.DEPLOY)
 @blueprint.response(200, OneStrategySchema)
 def stop_strategy(strategy_id: str) -> Any:
     """Make it end: SIGTERM, some grace, then SIGKILL."""
@@ -72,7 +94,7 @@ def stop_strategy(strategy_id: str) -> Any:
 
 
 @blueprint.route("/<strategy_id>", methods=["DELETE"])
-@requires_key
+@requires(Scope.DEPLOY)
 @blueprint.response(200, DeletedSchema)
 def delete_strategy(strategy_id: str) -> Any:
     """Purge its artifact, row and logs; a running one is stopped first."""

@@ -4,10 +4,12 @@ import math
 import re
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, pre_load, validate
+from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
+from webargs.fields import DelimitedList
 
 from app.api.schema import RequestSchema, Text, clean_text
 from app.strategies.policy_schemas import (
+    DeploySchema,
     HooksSchema,
     NetworkSchema,
     RestartSchema,
@@ -16,12 +18,14 @@ from app.strategies.policy_schemas import (
     WatchdogSchema,
     with_manifest_policies,
 )
+from app.strategies.states import Status
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = "SEQUENCE_"
-_MAX_VARIABLES_BYTES = 65_536
+MAX_VARIABLES_BYTES = 65_536
 _MAX_NAME_CHARS = 100
 _MAX_JSON_DEPTH = 100
+_MAX_PAGE = 200
 _MAX_TIMEOUT_S = 366 * 86_400
 
 
@@ -37,15 +41,16 @@ def _only_python(value: str) -> None:
         raise ValidationError(f"runtime must be 'python', not {value!r}")
 
 
-def _variables(value: dict[str, str]) -> None:
+def hold_variables(value: dict[str, str]) -> None:
+    """Raise ValidationError for what cannot be in the environment of a strategy."""
     for name in value:
         if not _ENV_NAME.fullmatch(name):
             raise ValidationError(f"{name!r} is not a name for an environment variable")
         if name.startswith(_RESERVED):
             raise ValidationError(f"{name} is reserved: names that start with SEQUENCE_ are ours")
     size = sum(len(name) + len(text.encode()) for name, text in value.items())
-    if size > _MAX_VARIABLES_BYTES:
-        raise ValidationError(f"{size} bytes in all; at most {_MAX_VARIABLES_BYTES} are allowed")
+    if size > MAX_VARIABLES_BYTES:
+        raise ValidationError(f"{size} bytes in all; at most {MAX_VARIABLES_BYTES} are allowed")
 
 
 def _clean_json(value: Any, depth: int = 0) -> None:
@@ -110,8 +115,9 @@ class CreateSchema(RequestSchema):
     hooks = fields.Nested(HooksSchema, load_default=dict)
     watchdog = fields.Nested(WatchdogSchema, load_default=dict)
     schedule = fields.Nested(ScheduleSchema, load_default=dict)
-    env = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=_variables)
-    secrets = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=_variables)
+    deploy = fields.Nested(DeploySchema, load_default=dict)
+    env = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=hold_variables)
+    secrets = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=hold_variables)
     sequence_api_key = fields.String(load_default=None, allow_none=True)
 
     @pre_load
@@ -128,6 +134,7 @@ class StrategySchema(Schema):
 
     strategy_id = fields.String()
     name = fields.String()
+    version = fields.Integer()
     runtime = fields.String()
     entrypoint = fields.String()
     artifact_sha256 = fields.String()
@@ -157,6 +164,7 @@ class StrategySchema(Schema):
     hooks = fields.Dict()
     watchdog = fields.Dict()
     schedule = fields.Dict()
+    deploy = fields.Dict()
     created_at = fields.Function(lambda row: int(row.created_at))
     updated_at = fields.Function(lambda row: int(row.updated_at))
 
@@ -166,6 +174,7 @@ class RunSchema(Schema):
 
     run_id = fields.String()
     epoch = fields.Integer()
+    version = fields.Integer(allow_none=True)
     started_at = fields.Function(lambda run: int(run.started_at))
     ended_at = fields.Function(lambda run: None if run.ended_at is None else int(run.ended_at))
     reason = fields.String(allow_none=True)
@@ -207,10 +216,30 @@ class InspectedStrategySchema(Schema):
     strategy = fields.Nested(StrategyAndRunSchema)
 
 
+class ListQuerySchema(RequestSchema):
+    """Which strategies a list shows; with `limit` it comes in pages."""
+
+    statuses = DelimitedList(
+        Text(validate=validate.OneOf([str(status) for status in Status])),
+        data_key="status",
+        load_default=(),
+    )
+    name_prefix = Text(load_default="", validate=validate.Length(max=_MAX_NAME_CHARS))
+    latency_target = Text(load_default=None, validate=validate.Length(max=40))
+    limit = fields.Integer(load_default=None, validate=validate.Range(1, _MAX_PAGE))
+    cursor = Text(load_default=None)
+
+    @validates_schema
+    def _pages_have_a_size(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("cursor") is not None and data.get("limit") is None:
+            raise ValidationError("a cursor needs a limit beside it", "cursor")
+
+
 class StrategyListSchema(Schema):
-    """`{"strategies": [...]}`."""
+    """`{"strategies": [...]}`; with a `limit` also `next_cursor`, null on the last page."""
 
     strategies = fields.List(fields.Nested(StrategySchema))
+    next_cursor = fields.String(allow_none=True)
 
 
 class DeletedSchema(Schema):

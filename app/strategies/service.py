@@ -5,8 +5,7 @@ Messages to runners go out after the commit, and a lost one is made good by the 
 
 import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -14,15 +13,20 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
+from app.account import quotas
 from app.api.context import Services
 from app.artifacts import intake
 from app.artifacts import repository as artifacts
-from app.clients.service import Principal, authenticate
+from app.clients.service import Principal, Scope, authenticate
 from app.database import database_now
+from app.deployments import repository as versions
+from app.deployments.models import Origin
 from app.errors import Detail, NotFoundError, UnauthorizedError, ValidationFailedError
 from app.logs import stream
 from app.runners import repository as runners
-from app.strategies import hooks, lifecycle, placement, repository, schedule
+from app.strategies import hooks, lifecycle, placement, repository
+from app.strategies.going import set_going
+from app.strategies.listing import Place, Selection, StrategyPage
 from app.strategies.models import Strategy
 from app.strategies.policy_schemas import POLICIES
 from app.strategies.states import DesiredState, Reason, Status
@@ -84,16 +88,31 @@ def create(
     except IntegrityError:
         # Another request made the same name first: ours now replaces it.
         created, announce = _commit(services, order)
-    if announce:
-        services.announcer.announce(created.row.strategy_id, created.row.latency_target)
-    services.waker.wake(created.row.runner_id)
+    follow_up(services, created.row, announce=announce)
     return created
 
 
-def list_all(services: Services, caller: Principal) -> Sequence[Strategy]:
-    """The caller's strategies, newest first."""
+def follow_up(services: Services, row: Strategy, *, announce: bool) -> None:
+    """After the commit of a new version: tell runners, and forget versions that are too many."""
+    if announce:
+        services.announcer.announce(row.strategy_id, row.latency_target)
+    services.waker.wake(row.runner_id)
+    last = row.version - services.settings.versions_kept
+    if last > 0:
+        with services.database.transaction() as session:
+            versions.forget_older(session, row.strategy_id, last)
+
+
+def list_some(services: Services, caller: Principal, wanted: Selection) -> StrategyPage:
+    """The caller's strategies that are asked for, newest first."""
+    limit = wanted.limit
+    one_more = replace(wanted, limit=limit + 1) if limit is not None else wanted
     with services.database.reading() as session:
-        return repository.list_all(session, caller)
+        found = repository.select_some(session, caller, one_more)
+    if limit is None or len(found) <= limit:
+        return StrategyPage(found, None)
+    last = found[limit - 1]
+    return StrategyPage(found[:limit], str(Place(last.created_at, last.strategy_id)))
 
 
 def get(services: Services, caller: Principal, strategy_id: str) -> Strategy:
@@ -124,8 +143,9 @@ def inspect(services: Services, caller: Principal, strategy_id: str) -> Strategy
 
 def start(services: Services, caller: Principal, strategy_id: str) -> Strategy:
     """Make it run; nothing changes for one that runs or waits already."""
-    with services.database.transaction() as session:
-        row = _locked(session, caller, strategy_id)
+    database = services.database
+    with database.transaction() as session, quotas.held(services, session, caller.client_id):
+        row = locked(session, caller, strategy_id)
         announce = lifecycle.owner_starts(session, row, f"key:{caller.key_id}")
     if announce:
         services.announcer.announce(row.strategy_id, row.latency_target)
@@ -135,7 +155,7 @@ def start(services: Services, caller: Principal, strategy_id: str) -> Strategy:
 def stop(services: Services, caller: Principal, strategy_id: str) -> Strategy:
     """Make it end; a running one is told at once and answers as running until it is gone."""
     with services.database.transaction() as session:
-        row = _locked(session, caller, strategy_id)
+        row = locked(session, caller, strategy_id)
         lifecycle.owner_stops(session, row, f"key:{caller.key_id}")
     services.waker.wake(row.runner_id)
     stream.notify(services.redis, strategy_id)
@@ -145,7 +165,7 @@ def stop(services: Services, caller: Principal, strategy_id: str) -> Strategy:
 def delete(services: Services, caller: Principal, strategy_id: str) -> None:
     """Make it gone for its owner now; a running one is stopped first and then purged."""
     with services.database.transaction() as session:
-        row = _locked(session, caller, strategy_id)
+        row = locked(session, caller, strategy_id)
         row.deleted_at = database_now()
         is_running = lifecycle.owner_stops(session, row, f"key:{caller.key_id}")
     services.waker.wake(row.runner_id)
@@ -155,42 +175,29 @@ def delete(services: Services, caller: Principal, strategy_id: str) -> None:
 
 
 def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
-    with services.database.transaction() as session:
-        owner = order.owner
+    owner = order.owner
+    database = services.database
+    with database.transaction() as session, quotas.held(services, session, owner.client_id):
         row = repository.find_by_name(
             session, owner.client_id, owner.is_sandbox, order.body["name"]
         )
-        if row is not None and _is_repeat(session, row, order.fingerprint):
+        if row is not None and is_repeat(session, row, order.fingerprint):
             return Created(row, is_new=False), False
         is_new = row is None
-        old_sha256 = row.artifact_sha256 if row else None
         artifacts.store(session, order.upload.sha256, order.upload.content)
         row = row or _new_row(owner)
         _fill(services, session, row, order)
         session.add(row)
         session.flush()
-        announce = _set_going(session, row, order)
+        versions.add(session, row, Origin.CREATE, order.actor)
+        announce = set_going(
+            session, row, order.actor, start_immediately=order.body["start_immediately"]
+        )
         row.create_fingerprint = order.fingerprint
         row.create_fingerprint_at = database_now()
         session.flush()
-        if old_sha256 and old_sha256 != row.artifact_sha256:
-            artifacts.collect(session, old_sha256)
         session.refresh(row)
     return Created(row, is_new), announce
-
-
-def _set_going(session: Session, row: Strategy, order: _Order) -> bool:
-    """Bring a new or replaced strategy to what its owner wants; True if runners must be told."""
-    if schedule.waits_for_tick(row) and row.schedule and not order.body["start_immediately"]:
-        schedule.arm(session, row)
-        return False
-    wants_to_run = row.desired_state == DesiredState.RUNNING
-    if row.status == Status.RUNNING and wants_to_run:
-        # The old version ends gracefully, and only then the new one starts.
-        lifecycle.owner_stops(session, row, order.actor)
-    if wants_to_run or order.body["start_immediately"]:
-        return lifecycle.owner_starts(session, row, order.actor)
-    return False
 
 
 def _fill(services: Services, session: Session, row: Strategy, order: _Order) -> None:
@@ -206,6 +213,7 @@ def _fill(services: Services, session: Session, row: Strategy, order: _Order) ->
         sealer = services.sealer
         sealed = sealer.seal(value, strategy_id=row.strategy_id, column=slot) if value else None
         row.seal(slot, sealed)
+    row.secrets_changes = []
     row.updated_at = database_now()
 
 
@@ -217,6 +225,7 @@ def _new_row(owner: Principal) -> Strategy:
         desired_state=DesiredState.STOPPED,
         status=Status.STOPPED,
         status_reason=Reason.CREATED,
+        version=0,
         epoch=0,
         created_at=database_now(),
     )
@@ -233,6 +242,8 @@ def _owner(services: Services, caller: Principal, injected_key: str | None) -> P
         raise _bad_injected_key(error.message) from None
     if owner.client_id != caller.client_id:
         raise _bad_injected_key("the API key is not known here, or it was revoked")
+    if owner.is_sandbox != caller.is_sandbox and not owner.may(Scope.DEPLOY):
+        raise _bad_injected_key("the API key decides the mode, and it may not deploy in its own")
     return owner
 
 
@@ -247,14 +258,20 @@ def _fingerprint(
     return services.hasher(json.dumps([content, sha256, idempotency_key], sort_keys=True))
 
 
-def _is_repeat(session: Session, row: Strategy, fingerprint: str) -> bool:
+def is_repeat(session: Session, row: Strategy, fingerprint: str) -> bool:
+    """Whether the last change of the row was this very one, within the last minute."""
     if row.create_fingerprint != fingerprint or row.create_fingerprint_at is None:
         return False
     now = session.scalars(select(database_now())).one()
     return now - row.create_fingerprint_at < REPEAT_WINDOW_S
 
 
-def _locked(session: Session, caller: Principal, strategy_id: str) -> Strategy:
+def locked(session: Session, caller: Principal, strategy_id: str) -> Strategy:
+    """The caller's strategy, locked for a change.
+
+    Raises:
+        NotFoundError: the caller has none with this id.
+    """
     _found(session, caller, strategy_id)
     row = lifecycle.lock(session, strategy_id)
     if row is None or row.deleted_at is not None:

@@ -42,6 +42,7 @@ class Event(StrEnum):
     STOP = "stop"  # the owner asks for it; a running one stays running until it is gone
     SKIP_TICK = "skip_tick"  # its schedule wants a start, and it still runs
     REPLACE = "replace"  # the same, and its owner wants the new run instead of the old one
+    ROLL_BACK = "roll_back"  # a new version crash-looped too soon: the one before it comes back
 
 
 class Reason(StrEnum):
@@ -74,6 +75,7 @@ class Reason(StrEnum):
     SCHEDULED = "scheduled"
     TICK_SKIPPED = "tick_skipped"
     REPLACED = "replaced"
+    ROLLED_BACK = "rolled_back"
 
 
 TRANSITIONS: dict[tuple[Status, Event], Status] = {
@@ -83,6 +85,7 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.RUNNING, Event.COMPLETE): Status.STOPPED,
     (Status.RUNNING, Event.FAIL): Status.FAILED,
     (Status.RUNNING, Event.ABORT): Status.FAILED,
+    (Status.FAILED, Event.ROLL_BACK): Status.QUEUED,
     (Status.FAILED, Event.RESTART_DUE): Status.QUEUED,
     (Status.STOPPED, Event.RESTART_DUE): Status.QUEUED,
     (Status.RUNNING, Event.FINISH_STOP): Status.STOPPED,

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.artifacts import repository as artifacts
 from app.database import Database
+from app.deployments import repository as versions
 from app.logs import stream
 from app.strategies import lifecycle, repository
 from app.strategies.models import Strategy
@@ -44,5 +45,7 @@ def _is_busy(row: Strategy) -> bool:
 def _purge(session: Session, row: Strategy) -> None:
     sha256 = row.artifact_sha256
     session.expunge(row)
+    shas = versions.forget_all(session, row.strategy_id) | {sha256}
     repository.purge(session, row.strategy_id)
-    artifacts.collect(session, sha256)
+    for each in sorted(shas):
+        artifacts.collect(session, each)

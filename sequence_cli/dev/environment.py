@@ -79,6 +79,8 @@ def _environ(folder: Path, port: int, redis_port: int, kept: dict[str, Any]) -> 
         "DATABASE_URL": f"sqlite:///{folder}/sequence.db",
         "REDIS_URL": f"redis://:{kept['redis_password']}@127.0.0.1:{redis_port}/0",
         "BROKER_URL": "",
+        # It has one owner, who may ask as much as the machine can answer.
+        "RATE_LIMIT_QPS": os.environ.get("RATE_LIMIT_QPS", "0"),
         "SEQUENCE_API_URL": f"http://127.0.0.1:{port}",
         # Two platforms on one host share neither names nor user ids.
         "RUNNER_NAME": f"dev-{mark.hex()[:8]}",

@@ -32,6 +32,8 @@ _REASONS = {
     "scheduled": "started by its schedule",
     "tick_skipped": "runs on: a tick of its schedule was skipped (hosted.schedule.overlap)",
     "replaced": "its schedule replaces the run by a new one (hosted.schedule.overlap)",
+    "rolled_back": "its new version crash-looped, the one before it came back "
+    "(hosted.deploy.auto_rollback_secs)",
     "artifact_corrupt": "its stored artifact is damaged: deploy it again",
 }
 

@@ -22,7 +22,7 @@ from sequence_cli.project.vendored_client import (
     client_version,
 )
 
-_POLICIES = ("network", "restart", "stop", "hooks", "watchdog", "schedule")
+_POLICIES = ("network", "restart", "stop", "hooks", "watchdog", "schedule", "deploy")
 _LISTS = ("allow", "on")  # one string will do
 _MASKED_CHARS = 6
 _RESOURCES = ("cpu_millis", "memory_mb", "timeout_secs")

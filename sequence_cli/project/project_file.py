@@ -60,6 +60,7 @@ KNOWN_KEYS: Table = {
         "hooks": {"on_stop": Kind.STRING, "on_crash": Kind.STRING, "timeout_secs": Kind.NUMBER},
         "watchdog": {"silence_secs": Kind.NUMBER},
         "schedule": {"cron": Kind.STRING, "timezone": Kind.STRING, "overlap": Kind.STRING},
+        "deploy": {"auto_rollback_secs": Kind.NUMBER},
         "env": Kind.VARIABLES,
         "secrets": Kind.VARIABLES,
     },

@@ -22,7 +22,7 @@ ENVIRON = {
     "CREDENTIAL_ENCRYPTION_KEY": KEY,
     "API_KEY_HASH_KEY": KEY,
 }
-OPEN_ROUTES = {"health.live", "health.ready"}
+OPEN_ROUTES = {"health.live", "health.ready", "openapi.read_specification", "openapi.read_page"}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app.api.context import EXTENSION, Services
-from app.clients.service import Principal, authenticate, create_key, ensure_client
+from app.clients.service import KeyKind, Principal, authenticate, create_key, ensure_client
 from app.factory import create_app
 from app.settings import Role, Settings
 from support.archives import base64_of, program
@@ -61,6 +61,10 @@ class Caller:
         path = f"/strategies/{strategy_id}/{verb}"
         return strategy(self.post(path, headers={"Content-Type": "application/json"}))
 
+    def patch(self, strategy_id: str, **changes: Any) -> TestResponse:
+        """Change in place."""
+        return self.call("PATCH", f"/strategies/{strategy_id}", json=changes)
+
     def delete(self, strategy_id: str) -> TestResponse:
         headers = {"Content-Type": "application/json"}
         return self.call("DELETE", f"/strategies/{strategy_id}", headers=headers)
@@ -90,8 +94,8 @@ class Web:
         hasher = self.services.hasher
         with self.services.database.transaction() as session:
             client = ensure_client(session, code)
-            live = create_key(session, hasher, client, is_sandbox=False, label="test")
-            test = create_key(session, hasher, client, is_sandbox=True, label="test")
+            live = create_key(session, hasher, client.client_id, KeyKind(False, "test"))
+            test = create_key(session, hasher, client.client_id, KeyKind(True, "test"))
         return live.raw, test.raw
 
     def caller(self, code: str = "acme", *, is_sandbox: bool = False) -> Caller:

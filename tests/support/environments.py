@@ -27,6 +27,7 @@ def environment(**overrides: object) -> dict[str, str]:
         "FLOWER_BASIC_AUTH": "operator:password",
         "LOG_LEVEL": "error",
         "LOG_MAX_LINES": "1000",
+        "RATE_LIMIT_QPS": "0",
     }
     return made | {name: str(value) for name, value in overrides.items()}
 

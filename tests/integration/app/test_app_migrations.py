@@ -18,7 +18,10 @@ from support.postgres_server import PostgresServer
 from app import migrations
 from app.clients.service import ensure_client
 from app.database import Database
-from app.models import Artifact, Base, Client, Run, Strategy, StrategyEvent
+from app.deployments import repository as versions
+from app.deployments.models import Origin
+from app.models import Artifact, Base, Client, Run, Strategy, StrategyEvent, StrategyVersion
+from app.strategies.definition import defining
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -102,6 +105,29 @@ def test_up_down_and_up_again(empty: Database) -> None:
             assert session.scalars(select(Run)).one().usage == {"cpu_s": 0.5}
         command.downgrade(migrations.alembic_config(empty), "base")
         assert tables(empty) == set()
+
+
+def test_what_is_there_becomes_the_first_version(empty: Database) -> None:
+    migrations.upgrade(empty)
+    add_rows(empty)
+    with empty.transaction() as session:
+        session.add(Artifact(sha256="b" * 64, content=b"old", created_at=1.0))
+        session.flush()
+        row = session.scalars(select(Strategy)).one()
+        versions.add(session, row, Origin.CREATE, "key:1")
+        row.artifact_sha256 = "b" * 64
+        versions.add(session, row, Origin.CREATE, "key:1")
+        row.artifact_sha256 = "a" * 64
+    command.downgrade(migrations.alembic_config(empty), "0004")
+    with empty.reading() as session:
+        assert session.execute(text("SELECT sha256 FROM artifacts")).scalars().all() == ["a" * 64]
+        assert session.execute(text("SELECT run_id FROM runs")).scalars().all() == ["r1"]
+    migrations.upgrade(empty)
+    with empty.reading() as session:
+        row = session.scalars(select(Strategy)).one()
+        version = session.scalars(select(StrategyVersion)).one()
+        assert (row.version, version.version, version.origin) == (1, 1, "create")
+        assert defining(version) == defining(row)
 
 
 def test_models_and_migrations_agree(empty: Database) -> None:

@@ -32,7 +32,7 @@ CONTRACT = {
     "created_at": int,
     "updated_at": int,
 }
-MORE = {"status_reason": str, "restart_count": int, "latency_target": str}
+MORE = {"version": int, "status_reason": str, "restart_count": int, "latency_target": str}
 ABSENT_AT_FIRST = ("run_id", "exit_code", "next_restart_at")
 OTHER = base64_of(program("print('other')"))
 
@@ -230,16 +230,17 @@ class TestRepeats:
         assert fingerprint != plain
 
 
-def test_a_replaced_artifact_is_forgotten_with_its_last_strategy(
+def test_an_artifact_is_forgotten_with_the_last_strategy_of_which_a_version_has_it(
     caller: Caller, rows: Rows
 ) -> None:
-    caller.created("a")
-    caller.created("b")
+    ids = [caller.created(name)["strategy_id"] for name in "ab"]
     assert rows.count(Artifact) == 1
     caller.created("a", artifact_base64=OTHER)
     assert rows.count(Artifact) == 2
-    caller.created("b", artifact_base64=OTHER)
+    caller.delete(ids[0])
     assert rows.count(Artifact) == 1
+    caller.delete(ids[1])
+    assert rows.count(Artifact) == 0
 
 
 def test_a_replacement_replaces_every_setting(caller: Caller, rows: Rows) -> None:
@@ -283,7 +284,10 @@ def test_creates_of_one_name_at_once_make_one_strategy(caller: Caller, rows: Row
     assert [answer.status_code for answer in answers].count(201) == 1
     assert len({strategy(answer)["strategy_id"] for answer in answers}) == 1
     assert rows.count(Strategy) == 1
-    assert rows.count(Artifact) == 1
+    assert rows.count(Artifact) == 8
+    assert (
+        strategy(caller.get(f"/strategies/{strategy(answers[0])['strategy_id']}"))["version"] == 8
+    )
     assert rows.events(strategy(answers[0])["strategy_id"]) == [("start", "queued", "key")]
 
 

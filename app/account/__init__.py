@@ -1,0 +1,1 @@
+"""What a client may use of the platform, and what it uses."""

@@ -1,0 +1,1 @@
+"""Versions of a strategy: what was deployed when, and the way back."""

@@ -1,0 +1,215 @@
+"""Quotas and rates: what is counted, what is refused, and what passes all the same."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from redis import Redis
+from support.api import HELLO, Caller, Web, error, strategy
+from support.archives import base64_of, program
+from support.redis_server import RedisServer
+
+from app import admin
+from app.api.context import EXTENSION
+from app.api.rate import RateLimiter
+from app.clients.service import ensure_client
+from app.errors import RateLimitedError
+
+LARGE = {"cpu_millis": 500, "memory_mb": 64}
+
+
+@pytest.fixture
+def limited(web_process: Web, caller: Caller) -> Callable[..., Caller]:
+    """The caller, after its client was given these quotas."""
+
+    def give(**quotas: int) -> Caller:
+        with web_process.services.database.transaction() as session:
+            ensure_client(session, "acme").quotas = quotas
+        return caller
+
+    return give
+
+
+def quotas(caller: Caller) -> dict[str, Any]:
+    found: dict[str, Any] = caller.get("/account").json["account"]["quotas"]
+    return found
+
+
+def used(caller: Caller) -> dict[str, int]:
+    return {name: quota["used"] for name, quota in quotas(caller).items()}
+
+
+def exceeded(answer: Any, name: str, limit: int, wanted: int) -> None:
+    found = error(answer, 403, "QUOTA_EXCEEDED")
+    assert str(limit) in found["message"]
+    assert str(wanted) in found["message"]
+    assert found["details"] == [{"field": name, "message": f"limit {limit}, wanted {wanted}"}]
+
+
+def test_an_account_shows_limits_and_use(limited: Callable[..., Caller]) -> None:
+    caller = limited(running=3)
+    assert set(used(caller).values()) == {0}
+    caller.created("a", resources=LARGE, start_immediately=True)
+    caller.created("b", resources=LARGE)
+    account = caller.get("/account").json["account"]
+    assert account["client"] == "acme"
+    assert account["quotas"] == {
+        "strategies": {"limit": None, "used": 2},
+        "running": {"limit": 3, "used": 1},
+        "cpu_millis": {"limit": None, "used": 500},
+        "memory_mb": {"limit": None, "used": 64},
+        "artifact_bytes": {"limit": None, "used": len(HELLO)},
+    }
+    assert account["limits"]["env_max_bytes"] == 65_536
+
+
+def test_both_modes_count_and_other_clients_do_not(
+    limited: Callable[..., Caller], web_process: Web
+) -> None:
+    caller = limited(strategies=1)
+    web_process.caller("rival").created("a")
+    web_process.caller(is_sandbox=True).created("b")
+    exceeded(caller.create("c"), "strategies", 1, 2)
+
+
+def test_strategies(limited: Callable[..., Caller]) -> None:
+    caller = limited(strategies=1)
+    id = caller.created("a")["strategy_id"]
+    exceeded(caller.create("b"), "strategies", 1, 2)
+    assert caller.create("a", env={"A": "2"}).status_code == 200
+    caller.delete(id)
+    assert caller.create("b").status_code == 201
+
+
+def test_running_ones(limited: Callable[..., Caller]) -> None:
+    caller = limited(running=1)
+    first = caller.created("a", start_immediately=True)["strategy_id"]
+    exceeded(caller.create("b", start_immediately=True), "running", 1, 2)
+    second = caller.created("b")["strategy_id"]
+    exceeded(caller.post(f"/strategies/{second}/start"), "running", 1, 2)
+    assert caller.row(second)["status"] == "stopped"
+    caller.ask(first, "start")
+    caller.ask(first, "stop")
+    assert caller.ask(second, "start")["status"] == "queued"
+
+
+def test_cpu_and_memory(limited: Callable[..., Caller]) -> None:
+    caller = limited(cpu_millis=900, memory_mb=100)
+    caller.created("a", resources=LARGE, start_immediately=True)
+    more_cpu = {"cpu_millis": 500, "memory_mb": 32}
+    exceeded(
+        caller.create("b", resources=more_cpu, start_immediately=True), "cpu_millis", 900, 1000
+    )
+    small = {"cpu_millis": 100, "memory_mb": 36}
+    id = caller.created("b", resources=small, start_immediately=True)["strategy_id"]
+    exceeded(caller.patch(id, resources={"memory_mb": 40}), "memory_mb", 100, 104)
+    assert caller.row(id)["version"] == 1
+
+
+def test_artifacts_count_once_and_with_every_kept_version(limited: Callable[..., Caller]) -> None:
+    other = program("print('another')")
+    caller = limited(artifact_bytes=len(HELLO) + len(other))
+    for name in "ab":
+        caller.created(name)
+    caller.created("a", artifact_base64=base64_of(other))
+    assert used(caller)["artifact_bytes"] == len(HELLO) + len(other)
+    third = program("print('third')")
+    answer = caller.create("c", artifact_base64=base64_of(third))
+    assert error(answer, 403, "QUOTA_EXCEEDED")["details"][0]["field"] == "artifact_bytes"
+
+
+def test_whoever_is_above_may_do_what_adds_nothing(limited: Callable[..., Caller]) -> None:
+    caller = limited()
+    ids = [caller.created(name, start_immediately=True)["strategy_id"] for name in "abc"]
+    limited(strategies=1, running=1)
+    assert strategy(caller.patch(ids[0], env={"A": "1"}))["version"] == 2
+    caller.ask(ids[1], "stop")
+    exceeded(caller.post(f"/strategies/{ids[1]}/start"), "running", 1, 3)
+
+
+def test_two_at_once_do_not_pass_a_quota_together(limited: Callable[..., Caller]) -> None:
+    caller = limited(strategies=2)
+    gate = threading.Barrier(6)
+    statuses: list[int] = []
+
+    def create(number: int) -> None:
+        gate.wait()
+        statuses.append(caller.create(f"s{number}").status_code)
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [201, 201, 403, 403, 403, 403]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_operator_sets_quotas(web_process: Web) -> None:
+    settings = web_process.settings
+    caller = web_process.caller()
+    shown = json.loads(admin.set_quotas(settings, "acme", ["strategies=5", "running=2"]))
+    assert (shown["quotas"]["strategies"], shown["quotas"]["memory_mb"]) == (5, 0)
+    assert quotas(caller)["strategies"]["limit"] == 5
+    admin.set_quotas(settings, "acme", ["strategies="])
+    assert quotas(caller)["strategies"]["limit"] is None
+    assert quotas(caller)["running"]["limit"] == 2
+    with pytest.raises(ValueError, match="give one of strategies"):
+        admin.set_quotas(settings, "acme", ["planets=5"])
+
+
+class TestRates:
+    """A bucket that is refilled so slowly that the test is over before."""
+
+    QPS = 0.001
+
+    @pytest.fixture
+    def slow(self, web_process: Web, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Web:
+        rate = RateLimiter(redis, self.QPS)
+        monkeypatch.setattr(rate, "_capacity", 2)
+        limited = replace(web_process.services, rate=rate)
+        monkeypatch.setitem(web_process.flask.extensions, EXTENSION, limited)
+        return web_process
+
+    def test_a_bucket_is_told_and_empty_at_last(self, slow: Web) -> None:
+        caller = slow.caller()
+        answers = [caller.get() for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        remaining = [answer.headers["RateLimit-Remaining"] for answer in answers]
+        assert remaining == ["1", "0", "0"]
+        assert {answer.headers["RateLimit-Limit"] for answer in answers} == {"2"}
+        error(answers[2], 429, "RATE_LIMITED")
+        assert 0 < int(answers[2].headers["Retry-After"]) <= 1000
+        assert 1000 < int(answers[2].headers["RateLimit-Reset"]) <= 2000
+
+    def test_each_key_has_its_own(self, slow: Web) -> None:
+        first, second = slow.caller(), slow.caller()
+        assert [first.get().status_code for _ in range(3)][-1] == 429
+        assert second.get().status_code == 200
+
+    def test_a_bucket_is_refilled(self, slow: Web, redis: Redis) -> None:
+        caller = slow.caller()
+        key_id = slow.principal(caller).key_id
+        assert [caller.get().status_code for _ in range(3)][-1] == 429
+        at = float(redis.hget(f"rate:{key_id}", "at") or 0)
+        redis.hset(f"rate:{key_id}", "at", str(at - 1 / self.QPS))
+        assert [caller.get().status_code for _ in range(2)] == [200, 429]
+        assert redis.pttl(f"rate:{key_id}") > 0
+
+    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+    def test_without_redis_requests_pass_and_only_the_first_waits(
+        self, web_process: Web, own_redis: Any
+    ) -> None:
+        server: RedisServer = own_redis()
+        rate = RateLimiter(server.client(), 0.5)
+        with web_process.flask.app_context():
+            assert rate.take("one") is not None
+            with pytest.raises(RateLimitedError):
+                rate.take("one")
+            server.kill()
+            assert [rate.take("one") for _ in range(3)] == [None] * 3
