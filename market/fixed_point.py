@@ -7,8 +7,8 @@ PRICE_SCALE = 1_000_000_000
 QTY_SCALE = 100_000_000
 MONEY_SCALE = PRICE_SCALE * QTY_SCALE
 ONE_DOLLAR_1E9 = PRICE_SCALE
-# The published client sends int(price * 1e9): 0.57 arrives as 569999999.
-WIRE_NOISE_1E9 = 2
+# The published client truncates: int(2.09 * 1e9) arrives as 2089999999, 0.0003 as 29999e-8.
+WIRE_NOISE = 2
 
 
 def price_1e9(price: float) -> int:
@@ -39,9 +39,4 @@ def money_float(value_1e17: int) -> float:
 def snapped(value: int, step: int) -> int:
     """`value` as the client meant it: on its step when it misses that by float noise alone."""
     nearest = (value + step // 2) // step * step
-    return nearest if abs(value - nearest) <= noise(value) else value
-
-
-def noise(value: int) -> int:
-    """How far `int(x * 1e9)` of the client may be from what its user wrote."""
-    return WIRE_NOISE_1E9 + (abs(value) >> 50)
+    return nearest if abs(value - nearest) <= WIRE_NOISE else value

@@ -153,10 +153,12 @@ def test_any_text_is_a_symbol_or_a_message_and_names_are_stable(text: str) -> No
         assert parse_symbol(symbol.name + suffix) == symbol
 
 
-def test_the_clients_truncated_prices_are_back_on_their_tick() -> None:
-    sent = {cents: int(cents / 100 * 1e9) for cents in range(1, 100)}
+def test_what_the_client_truncates_is_back_on_its_step() -> None:
+    sent = {cents: int(cents / 100 * 1e9) for cents in range(1, 10_000_000, 997)}
     assert any(price % 10_000_000 for price in sent.values())
     assert [c for c, price in sent.items() if snapped(price, 10_000_000) != c * 10_000_000] == []
+    assert int(0.0003 * 1e8) == 29_999
+    assert snapped(29_999, 10_000) == 30_000
 
 
 def test_a_price_that_is_off_its_tick_stays_off() -> None:
