@@ -32,3 +32,11 @@ class GraphInvalidError(MarketError):
 
 class GraphConflictError(MarketError):
     """The same `graph_id` with another body: the caller takes a new id or sends the old body."""
+
+
+class QueryInvalidError(MarketError):
+    """A query parameter that cannot be answered; `field` is its name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(f"{field}: {message}")
