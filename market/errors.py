@@ -40,3 +40,7 @@ class QueryInvalidError(MarketError):
     def __init__(self, field: str, message: str) -> None:
         self.field = field
         super().__init__(f"{field}: {message}")
+
+
+class TradingHaltedError(MarketError):
+    """The caller's own kill switch is engaged; it has to be cleared before anything is sent."""
