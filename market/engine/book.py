@@ -202,10 +202,11 @@ class OrderBook:
         if price is None:
             best = self._ladder(order.side.opposite).best()
             price = 0 if best is None else best.price_1e9
-        return self.rules.is_too_small(price, order.qty_1e8)
+        return self.rules.is_too_small(order, price, order.qty_1e8)
 
     def _stays_awake(self, order: Order, price_1e9: int, qty_1e8: int) -> bool:
-        return order.status is Status.OPEN and not self.rules.is_too_small(price_1e9, qty_1e8)
+        is_too_small = self.rules.is_too_small(order, price_1e9, qty_1e8)
+        return order.status is Status.OPEN and not is_too_small
 
     def _remember(self, order: Order) -> None:
         self._live[order.order_id] = order

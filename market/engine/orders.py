@@ -67,7 +67,8 @@ class Order:
     """One order. The book that took it changes `open_1e8` and `status`; others only read.
 
     `price_1e9` is the limit, None for a market order. `qty_1e8` is the whole quantity and
-    `open_1e8` the part that has not traded, also after a cancel.
+    `open_1e8` the part that has not traded, also after a cancel. `is_for_no` marks an order for
+    NO in a book of YES: what it is worth counts in prices of NO.
     """
 
     order_id: str
@@ -79,6 +80,7 @@ class Order:
     is_post_only: bool = False
     self_trade: SelfTrade = SelfTrade.CANCEL_NEWEST
     expires_ns: int | None = None
+    is_for_no: bool = False
     status: Status = Status.OPEN
     open_1e8: int = field(init=False)
 

@@ -55,9 +55,10 @@ class VenueRules:
             return Rejection.QTY_NOT_POSITIVE
         return Rejection.OFF_LOT if qty_1e8 % self.lot_1e8 else None
 
-    def is_too_small(self, price_1e9: int, qty_1e8: int) -> bool:
-        """Whether the venue's matching would pass this order over for ever."""
-        return price_1e9 * qty_1e8 < self.min_notional_1e17
+    def is_too_small(self, order: Order, price_1e9: int, qty_1e8: int) -> bool:
+        """Whether the venue's matching would pass over an order of that price and quantity."""
+        own_price = ONE_DOLLAR_1E9 - price_1e9 if order.is_for_no else price_1e9
+        return own_price * qty_1e8 < self.min_notional_1e17
 
     def fee_1e17(self, price_1e9: int, qty_1e8: int, *, is_taker: bool) -> int:
         """The fee of one fill, rounded up: a venue does not round in its client's favour."""

@@ -42,7 +42,11 @@ def child(node: Node, book: OrderBook, name: str, owner: str, qty_1e8: int) -> O
         price = best and _bound(best, side, node.execution.max_slippage_bps, book.rules)
     is_market = node.limit_1e9 is None
     tif = node.execution.tif or (TimeInForce.IOC if is_market else TimeInForce.GTC)
-    return Order(name, owner, side, price, qty_1e8, tif, self_trade=node.execution.self_trade)
+    return Order(
+        *(name, owner, side, price, qty_1e8, tif),
+        self_trade=node.execution.self_trade,
+        is_for_no=node.instrument.is_mirrored,
+    )
 
 
 def slices(qty_1e8: int, lot_1e8: int, count: int) -> Sequence[int]:

@@ -162,6 +162,18 @@ def test_under_a_dollar_on_polymarket_is_active_for_ever(scene: Scene) -> None:
     assert scene.orders()[0]["status"] == "open"
 
 
+@pytest.mark.parametrize(
+    ("price", "qty", "status"),
+    [(0.90, 2, "completed"), (0.90, 1, "active"), (0.91, 1.1, "completed")],
+)
+def test_the_dollar_of_a_no_order_counts_in_prices_of_no(
+    scene: Scene, price: float, qty: float, status: str
+) -> None:
+    far = next(one for one in LISTED.listings if one.venue == "polymarket" and one != POLY)
+    scene.crowd(far.key, Side.BUY, 10 * CENT, 100 * ONE)
+    assert scene.status(scene.send(node("leg", far.no_token_id, "buy", qty, price))) == status
+
+
 def test_the_same_graph_id_is_one_graph(scene: Scene) -> None:
     first = scene.send(node("leg", KALSHI.slug, "buy", 1, 0.53), graph_id="mine")
     assert scene.send(node("leg", KALSHI.slug, "buy", 1, 0.53), graph_id="mine") == first
