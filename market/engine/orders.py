@@ -59,6 +59,7 @@ class Rejection(StrEnum):
     DUPLICATE_ID = "an order of this id is live already; take a new id"
     WOULD_CROSS = "post-only, and it would trade at once; move the price away from the spread"
     CANNOT_FILL = "fok, and the book does not hold that quantity at that price"
+    CANNOT_PAY = "the free cash or holding does not cover the change; cancel something that rests"
     BELOW_FILLED = "the new quantity is not above what has filled already; cancel instead"
 
 

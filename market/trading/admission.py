@@ -30,7 +30,7 @@ def refusal(
     closing = max((-held if order.side is Side.BUY else held) - same_side, 0)
     opening = max(order.open_1e8 - closing, 0)
     need = _cost(order, opening, books.open(key), is_prediction=is_prediction)
-    bound = sum(_resting_cost(at, one) for at, one in resting)
+    bound = sum(_resting_cost(at, one, books) for at, one in resting)
     free_cash = ledger.free_cash_1e17(order.owner, PREDICTIONS) - bound
     if not need or need <= free_cash:
         return None
@@ -61,8 +61,10 @@ def _reached_price(order: Order, book: OrderBook) -> int | None:
     return price
 
 
-def _resting_cost(key: BookKey, order: Order) -> int:
+def _resting_cost(key: BookKey, order: Order, books: VenueBooks) -> int:
+    """What a resting order binds, with the fee of the maker that it will be."""
     price = order.price_1e9 or 0
+    fee = books.open(key).rules.fee_1e17(price, order.open_1e8, is_taker=False)
     if order.side is Side.BUY:
-        return price * order.open_1e8
-    return (ONE_DOLLAR_1E9 - price) * order.open_1e8 if key.venue in PREDICTIONS else 0
+        return price * order.open_1e8 + fee
+    return (ONE_DOLLAR_1E9 - price) * order.open_1e8 + fee if key.venue in PREDICTIONS else 0

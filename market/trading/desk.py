@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from market.catalogue import Catalogue
-from market.engine import BookKey, Ledger, Order, Receipt, Status, Trade, VenueBooks
+from market.engine import BookKey, Ledger, Order, Receipt, Rejection, Status, Trade, VenueBooks
 from market.errors import GraphConflictError, TradingHaltedError
 from market.sources import Print
 from market.sources.protocol import CROWD
@@ -58,8 +58,7 @@ class Desk:
             raise GraphConflictError(
                 f"graph_id {graph_id!r} was submitted with another body; take a new graph_id"
             )
-        if owner in self._halted:
-            raise TradingHaltedError("the kill switch is engaged; clear it to trade again")
+        self._check_halt(owner)
         entry = GraphEntry(owner, GraphRun(graph_id, spec), digest)
         self._graphs[owner, graph_id] = self._active[owner, graph_id] = entry
         self._start(entry, entry.run.start(now_ns), now_ns)
@@ -72,12 +71,8 @@ class Desk:
                 self._book(key, trade, ts_ns)
         self._drain(now_ns)
         for entry in list(self._active.values()):
-            due = [one for one in entry.waiting if one[0] <= now_ns]
-            entry.waiting = [one for one in entry.waiting if one[0] > now_ns]
-            for _, node_id, qty_1e8 in due:
-                run = entry.run.nodes[node_id]
-                if run.state is NodeState.WORKING:
-                    self._send(entry, run, qty_1e8, now_ns)
+            if not entry.run.is_paused:
+                self._send_due(entry, now_ns)
             self._start(entry, entry.run.tick(now_ns), now_ns)
 
     def graph(self, owner: str, graph_id: str) -> GraphEntry | None:
@@ -120,11 +115,17 @@ class Desk:
     def amend(
         self, owner: str, name: str, limit_1e9: int | None, qty_1e8: int | None, now_ns: int
     ) -> Receipt | None:
-        """Change a live order, in its instrument's prices; None when there is no such order."""
+        """Change a live order, in its instrument's prices; None when there is no such order.
+
+        Raises TradingHaltedError after a kill switch.
+        """
         placed = self._live.get(owner, {}).get(name)
         if placed is None:
             return None
+        self._check_halt(owner)
         price = None if limit_1e9 is None else turned(limit_1e9, placed.node.instrument)
+        if not self._can_pay(placed, price, qty_1e8):
+            return Receipt(placed.order, Rejection.CANNOT_PAY, [], [])
         before = placed.order.qty_1e8
         receipt = self.books[placed.key].amend(placed.order.order_id, price, qty_1e8)
         if receipt is not None:
@@ -147,11 +148,36 @@ class Desk:
     def resume(self, owner: str, graph_id: str, now_ns: int) -> GraphEntry | None:
         """Go on with a paused graph; None when the owner has none of that id."""
         entry = self._graphs.get((owner, graph_id))
-        if entry is not None and owner in self._halted:
-            raise TradingHaltedError("the kill switch is engaged; clear it before resuming")
         if entry is not None:
+            self._check_halt(owner)
             self._start(entry, entry.run.resume(now_ns), now_ns)
         return entry
+
+    def _check_halt(self, owner: str) -> None:
+        if owner in self._halted:
+            raise TradingHaltedError("the kill switch is engaged; clear it to trade again")
+
+    def _send_due(self, entry: GraphEntry, now_ns: int) -> None:
+        """Send slices one by one: a node of which others still wait must not look ended."""
+        for one in [one for one in entry.waiting if one[0] <= now_ns]:
+            if one in entry.waiting:
+                entry.waiting.remove(one)
+                run = entry.run.nodes[one[1]]
+                if run.state is NodeState.WORKING:
+                    self._send(entry, run, one[2], now_ns)
+
+    def _can_pay(self, placed: Placed, price_1e9: int | None, qty_1e8: int | None) -> bool:
+        """Whether the owner could have the order as amended, in place of the one that rests."""
+        order = placed.order
+        price = order.price_1e9 if price_1e9 is None else price_1e9
+        qty = order.qty_1e8 if qty_1e8 is None else qty_1e8
+        amended = Order(order.order_id, order.owner, order.side, price, qty - order.filled_1e8)
+        others = [
+            (one.key, one.order)
+            for one in self._live[placed.entry.owner].values()
+            if one is not placed
+        ]
+        return refusal(amended, placed.key, self.ledger, self.books, others) is None
 
     def _start(self, entry: GraphEntry, names: list[str], now_ns: int) -> None:
         self._to_start.extend((entry, name) for name in names)
@@ -245,8 +271,10 @@ class Desk:
         placed = self._placed.get(order.order_id)
         if placed is not None:
             self._live[placed.entry.owner].pop(placed.name, None)
-            if not order.open_1e8 or order.status is Status.CANCELLED:
+            if order.status is Status.CANCELLED:
                 self._close(placed.entry, placed.node.node_id, NodeState.CANCELLED, now_ns)
+            elif not order.open_1e8:
+                self._close(placed.entry, placed.node.node_id, NodeState.EXPIRED, now_ns)
 
     def _close(
         self,

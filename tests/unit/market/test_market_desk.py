@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.catalogue import Catalogue, simulated_catalogue
-from market.engine import BookKey, Ledger, Order, Side, Status, VenueBooks
+from market.engine import BookKey, Ledger, Order, Rejection, Side, Status, VenueBooks
 from market.errors import GraphConflictError, TradingHaltedError
 from market.fixed_point import MONEY_SCALE
 from market.sources import Print, SimulatedSource
@@ -317,6 +317,18 @@ def test_an_amended_order_fills_at_its_new_size(scene: Scene) -> None:
     assert scene.desk.amend("bob", name, None, ONE, 2) is None
 
 
+def test_an_amendment_has_to_be_paid_as_well(scene: Scene) -> None:
+    graph_id = scene.send(node("order", "BTC-USD", "buy", 9, 90, venue="kraken"))
+    name = f"graph:{graph_id}:order:1"
+    for price, qty in ((None, 20 * ONE), (180 * DOLLAR, None)):
+        receipt = scene.desk.amend("ann", name, price, qty, 1)
+        assert receipt is not None
+        assert receipt.rejection is Rejection.CANNOT_PAY
+    receipt = scene.desk.amend("ann", name, 98 * DOLLAR, 10 * ONE, 1)
+    assert receipt is not None
+    assert receipt.rejection is None
+
+
 def test_an_order_is_cancelled_by_its_owner_alone(scene: Scene) -> None:
     graph_id = scene.send(node("leg", KALSHI.slug, "buy", 5, 0.40))
     name = f"graph:{graph_id}:leg:1"
@@ -350,6 +362,20 @@ def test_the_kill_switch_holds_everything_back_but_cancels_nothing(scene: Scene)
     scene.desk.clear("ann")
     scene.desk.resume("ann", graph_id, 3)
     assert scene.status(graph_id) == "completed"
+
+
+def test_the_kill_switch_holds_slices_and_amendments_back(scene: Scene) -> None:
+    slow = node("slow", KALSHI.slug, "buy", 4, 0.53, policy="twap", horizon_ms=4_000)
+    graph_id = scene.send(node("rest", KALSHI.slug, "buy", 1, 0.40), slow)
+    scene.desk.halt("ann")
+    scene.desk.advance([], 9 * SECOND_NS)
+    assert len(scene.fills()) == 1
+    with pytest.raises(TradingHaltedError):
+        scene.desk.amend("ann", f"graph:{graph_id}:rest:1", None, 2 * ONE, 1)
+    scene.desk.clear("ann")
+    scene.desk.resume("ann", graph_id, 9 * SECOND_NS)
+    scene.desk.advance([], 9 * SECOND_NS)
+    assert len(scene.fills()) == 4
 
 
 def test_owners_trade_with_each_other_and_never_with_themselves(scene: Scene) -> None:
@@ -387,3 +413,4 @@ def test_money_is_conserved_over_a_minute_of_a_simulated_market() -> None:
     for owner in ("ann", "bob"):
         fees = sum(one.fee_1e17 for one in desk.fills if one.placed.entry.owner == owner)
         assert fees == ledger.account(owner).fees_1e17
+        assert ledger.free_cash_1e17(owner, frozenset(["kalshi", "polymarket"])) >= 0
