@@ -215,6 +215,21 @@ def test_nobody_spends_or_sells_what_they_do_not_have(scene: Scene) -> None:
     assert scene.fills() == []
 
 
+def test_what_rests_to_close_a_position_closes_it_once(scene: Scene) -> None:
+    scene.send(node("leg", KALSHI.slug, "buy", 10, 0.52))
+    closing = node("leg", KALSHI.slug, "sell", 10, 0.60)
+    assert scene.status(scene.send(closing)) == "active"
+    spent = node("order", "BTC-USD", "buy", 9.95, 99, venue="kraken")
+    assert scene.status(scene.send(spent)) == "active"
+    assert scene.status(scene.send(closing)) == "failed"
+
+
+def test_a_coin_is_sold_once(scene: Scene) -> None:
+    scene.send(node("order", "BTC-USD", "buy", 1, venue="kraken"))
+    selling = node("order", "BTC-USD", "sell", 1, 500, venue="kraken")
+    assert [scene.status(scene.send(selling)) for _ in range(2)] == ["active", "failed"]
+
+
 def test_what_rests_is_bound(scene: Scene) -> None:
     first = scene.send(node("order", "BTC-USD", "buy", 9, 90, venue="kraken"))
     again = node("order", "BTC-USD", "buy", 9, 90, venue="kraken")

@@ -1,6 +1,7 @@
 """Sources of prices: reproducible, lively, never crossed, and callers' orders are among theirs."""
 
 import json
+from random import Random
 
 import pytest
 
@@ -8,6 +9,7 @@ from market.catalogue import Catalogue, simulated_catalogue
 from market.engine import BookKey, Order, OrderBook, Side, Status, VenueBooks
 from market.errors import SourceError
 from market.sources import ReplaySource, SimulatedSource, read_recording
+from market.sources.crowd import Fair
 from market.symbols import Kind, Outcome, resolve
 
 NOW_S = 1_777_414_125
@@ -111,6 +113,12 @@ def test_half_the_bid_rests_for_minutes_and_a_tick_through_the_ask_fills(
     source.advance(books, START_NS + 120 * SECOND_NS)
     assert {one.status for one in resting} == {Status.OPEN}
     assert len(resting) >= 3
+
+
+def test_a_fair_price_stays_within_a_fifth_of_where_it_began() -> None:
+    fair = Fair(100.0, 100.0, 30.0, Random(1))
+    seen = [fair.move() for _ in range(200)]
+    assert (min(seen), max(seen)) == (80.0, 120.0)
 
 
 def line(ts_ns: int, bids: list[list[float]], asks: list[list[float]]) -> str:
