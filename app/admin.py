@@ -13,10 +13,14 @@ from base64 import b64encode
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import migrations
+from app.clients import log_retention
+from app.clients.log_retention import BOUNDS
 from app.clients.service import KeyHasher, create_key, ensure_client
 from app.database import Database
 from app.secrets.envelope import generate_key_pair
 from app.settings import Role, Settings, SettingsError, load
+
+_ROLES = {"create-client": Role.ADMIN}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,11 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(generate_keys())
         return 0
     try:
-        settings = load(Role.SCHEDULER if options.command == "migrate" else Role.ADMIN, os.environ)
+        settings = load(_ROLES.get(options.command, Role.SCHEDULER), os.environ)
         if options.command == "migrate":
             migrate(settings)
-        else:
+        elif options.command == "create-client":
             sys.stdout.write(create_client(settings, options.code, options.label))
+        elif options.command == "set-log-retention":
+            given = {name: value for name in BOUNDS if (value := getattr(options, name))}
+            sys.stdout.write(set_log_retention(settings, options.code, given))
+        else:
+            sys.stdout.write(show_log_retention(settings, options.code))
     except (SettingsError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -74,6 +83,43 @@ def create_client(settings: Settings, code: str, label: str) -> str:
     return json.dumps({"client": code, "api_key": live.raw, "test_api_key": test.raw}) + "\n"
 
 
+def set_log_retention(settings: Settings, code: str, given: dict[str, str]) -> str:
+    """Change how much of a client's logs is kept: what holds now, as a line of JSON.
+
+    Raises:
+        ValueError: nothing to change, no such client, or a value out of its bounds.
+    """
+    if not given:
+        raise ValueError("give one or more of " + ", ".join(f"--{name}" for name in BOUNDS))
+    database = Database(settings.database_url)
+    try:
+        with database.transaction() as session:
+            log_retention.change(session, code, given)
+    finally:
+        database.close()
+    return show_log_retention(settings, code)
+
+
+def show_log_retention(settings: Settings, code: str | None) -> str:
+    """How much of the logs of each client, or of one, is kept: a line of JSON each.
+
+    Raises:
+        ValueError: there is no such client.
+    """
+    database = Database(settings.database_url)
+    try:
+        with database.reading() as session:
+            found = log_retention.told(session, code)
+    finally:
+        database.close()
+    default = {
+        "days": settings.log_kept_days,
+        "bytes": settings.log_archive_max_bytes,
+        "runs": settings.log_runs_kept,
+    }
+    return "".join(json.dumps(one | {"default": default}) + "\n" for one in found)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m app.admin", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -82,6 +128,15 @@ def _parser() -> argparse.ArgumentParser:
     create = commands.add_parser("create-client", help="make a client and its first keys")
     create.add_argument("code", help="short code, 1-32 of small letters, digits and '-'")
     create.add_argument("--label", default="bootstrap", help="label of the keys")
+    keep = commands.add_parser(
+        "set-log-retention", help="say how much of a client's logs is kept; 'default': by .env"
+    )
+    keep.add_argument("code", help="the client's code")
+    keep.add_argument("--days", help="age of archived lines; 0: as long as their run")
+    keep.add_argument("--bytes", help="archive of each strategy, compressed")
+    keep.add_argument("--runs", help="runs of each strategy")
+    show = commands.add_parser("show-log-retention", help="what is set for clients: JSON lines")
+    show.add_argument("code", nargs="?", help="the client's code; all of them without it")
     return parser
 
 

@@ -177,6 +177,14 @@ class Settings(LogSettings):
         unit="seconds",
         default="1",
     )
+    runner_deaf_s: float = _variable(
+        "RUNNER_DEAF_SECS",
+        "A runner that has room but takes no message for this long although the broker answers ends"
+        " with status 1, for its supervisor to start another; 0: never.",
+        parser=parse.number(0, 3600),
+        unit="seconds",
+        default="60",
+    )
     runner_first_uid: int = _variable(
         "RUNNER_FIRST_UID",
         "A root runner gives each sandbox a user id of its own, counted from here.",
@@ -230,7 +238,7 @@ class Settings(LogSettings):
         "A queued strategy that nobody claimed for this long is announced again.",
         parser=parse.number(0.5, 3600),
         unit="seconds",
-        default="10",
+        default="2",
     )
     stop_grace_s: float = _variable(
         "STOP_GRACE_SECS",

@@ -17,6 +17,7 @@ from sandbox.errors import (
     UplinkDownError,
 )
 from sandbox.host import Host
+from sandbox.locks import MOST as MOST_LOCKS
 from sandbox.network.events import NetworkEvent
 from sandbox.network.refusals import Refusal
 from sandbox.outcome import Outcome, Usage
@@ -28,6 +29,7 @@ from sandbox.stacks import prepared as with_stacks
 __all__ = [
     "API_ADDRESS",
     "MAX_FILES",
+    "MOST_LOCKS",
     "ApiRelay",
     "Host",
     "HostConfig",

@@ -11,6 +11,7 @@ guard to runner: `heard` after each of those, and `killed` (`runs`) before it ki
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -37,20 +38,22 @@ class Guard:
 
     def serve(self) -> None:
         """Until the runner closes the channel or is dead; then all that it left is killed."""
+        # Not select(): the guard of a runner with hundreds of runs has a channel beyond 1023.
+        waiting = select.poll()
+        waiting.register(self._channel, select.POLLIN)
         while True:
-            readable, _, _ = select.select([self._channel], [], [], self._pause_s())
-            if readable and not self._hear():
+            if waiting.poll(self._pause_ms()) and not self._hear():
                 break
             self._keep()
         self._overdue |= self._until_s.keys()
         self._finish()
 
-    def _pause_s(self) -> float | None:
+    def _pause_ms(self) -> int | None:
         if self._overdue:
-            return _AGAIN_S
+            return math.ceil(_AGAIN_S * 1000)
         if not self._until_s:
             return None
-        return max(0.0, min(self._until_s.values()) - time.monotonic())
+        return math.ceil(max(0.0, min(self._until_s.values()) - time.monotonic()) * 1000)
 
     def _hear(self) -> bool:
         message = messages.receive(self._channel)

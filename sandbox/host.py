@@ -25,6 +25,7 @@ from sandbox.errors import (
     UplinkDownError,
 )
 from sandbox.launch import Equipment, Place, launch
+from sandbox.locks import LockWatch
 from sandbox.network import requirements
 from sandbox.network.events import NetworkEvent
 from sandbox.network.pool import NetworkPool, NetworkSlot
@@ -72,6 +73,8 @@ class Host:
             undo.callback(self._deadlines.close)
             self._network = self._open_network()
             undo.callback(self._network.close)
+            self._lock_watch = LockWatch(self._started)
+            undo.callback(self._lock_watch.close)
             self._warmer = Warmer(tree.idle_file(), lambda: self._network.netd_pid)
             undo.pop_all()
 
@@ -198,18 +201,22 @@ class Host:
         """Kill what still runs, end the network helper, remove the control groups."""
         with self._lock:
             self._closed = True
-            left = [sandbox for sandbox in self._running.values() if sandbox is not None]
-        for sandbox in left:
+        for sandbox in self._started():
             try:
                 sandbox.kill()
                 sandbox.finish()
             except SandboxError:
                 logger.exception("sandbox_not_cleared", extra={"run": sandbox.run_name})
+        self._lock_watch.close()
         self._warmer.close()
         self._network.close()
         self._deadlines.close()
         self._tree.remove()
         os.close(self._lock_fd)
+
+    def _started(self) -> list[Sandbox]:
+        with self._lock:
+            return [sandbox for sandbox in self._running.values() if sandbox is not None]
 
     def _open_network(self) -> NetworkPool:
         """Where the uplink may be missing, one that does not come up costs no more than itself."""

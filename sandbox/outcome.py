@@ -29,6 +29,7 @@ class Outcome:
     `full` names the file systems (`/workspace`, `/tmp`, `/dev/shm`) that had no free block or inode
     left when the program was gone; a program that removed its files while it failed shows nothing.
     `overdue`: the guard killed it, because its time had not been extended.
+    `too_many_locks`: it was killed for holding more file locks than `locks.MOST`.
     """
 
     exit_code: int
@@ -37,6 +38,7 @@ class Outcome:
     usage: Usage
     full: tuple[str, ...] = ()
     overdue: bool = False
+    too_many_locks: bool = False
 
     @property
     def workspace_full(self) -> bool:
@@ -45,10 +47,23 @@ class Outcome:
 
 
 def outcome_of(
-    exit_code: int, usage: Usage, full: tuple[str, ...] = (), *, overdue: bool = False
+    exit_code: int,
+    usage: Usage,
+    full: tuple[str, ...] = (),
+    *,
+    overdue: bool = False,
+    too_many_locks: bool = False,
 ) -> Outcome:
     """Decide from the exit code (0..255, 128 + n for signal n) and the final counters."""
     number = exit_code - 128
     died_by = number if number in set(signal.Signals) else None
-    oom = died_by == signal.SIGKILL and usage.oom_kills > 0
-    return Outcome(exit_code, died_by, oom, usage, full, overdue)
+    was_killed = died_by == signal.SIGKILL
+    return Outcome(
+        exit_code,
+        died_by,
+        oom=was_killed and usage.oom_kills > 0,
+        usage=usage,
+        full=full,
+        overdue=overdue,
+        too_many_locks=was_killed and too_many_locks,
+    )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sandbox import cgroups, stacks
 from sandbox.errors import SandboxError
+from sandbox.locks import LockCount
 from sandbox.network.refusals import Refusal
 from sandbox.outcome import Outcome, Usage, outcome_of
 from sandbox.scratch import Scratch
@@ -62,6 +63,8 @@ class Sandbox:
         self._last_refusals: list[Refusal] = []
         self._full: tuple[str, ...] = ()
         self._overdue = False
+        self._lock_count = LockCount(parts.group)
+        self._too_many_locks = False
         self._outcome: Outcome | None = None
         self._lock = threading.RLock()
 
@@ -96,6 +99,21 @@ class Sandbox:
             self._killed = True
             self._kill_pid_one()
             cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
+
+    def check_locks(self) -> None:
+        """Kill the run when it holds more file locks than `locks.MOST`; for one thread alone.
+
+        Raises `SandboxStuckError` as `kill` does.
+        """
+        try:
+            if self._final is not None or not self._lock_count.is_over():
+                return
+        except OSError:
+            return  # it is being cleared away
+        with self._lock:
+            if self._final is None:
+                self._too_many_locks = True
+                self.kill()
 
     def usage(self) -> Usage:
         """Live counters; after the end the last ones. Raises `SandboxError`."""
@@ -143,7 +161,13 @@ class Sandbox:
             self._close()
             self._parts.release()
         exit_code = self._exit_code(self._final)
-        return outcome_of(exit_code, self._final, self._full, overdue=self._overdue)
+        return outcome_of(
+            exit_code,
+            self._final,
+            self._full,
+            overdue=self._overdue,
+            too_many_locks=self._too_many_locks,
+        )
 
     def _exit_code(self, final: Usage) -> int:
         reported = self._parts.status.exit_code

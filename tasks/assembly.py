@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 _IDLE_WITHIN_S = 20.0
 _SHIP_WITHIN_S = 5.0
 _SPARE_SLOTS = 8
+# Of 500 that begin at once on two busy cores some need more than ten seconds; to give them up and
+# begin again makes it worse. The lease is what bounds a start that hangs with its runner.
+_START_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def assemble(settings: Settings) -> Assembly:
             api=relay,
             slots=settings.runner_max_strategies + _SPARE_SLOTS,
             first_uid=settings.runner_first_uid,
+            start_timeout_s=_START_WITHIN_S,
             rootfs=settings.runtime_rootfs,
             uplink=settings.runner_uplink,
         ),

@@ -233,17 +233,19 @@ class Claims:
                 exit_code=ending.exit_code,
                 usage=ending.usage,
                 isolation=ending.isolation,
+                log_lines=ending.log_lines,
                 # With the limits of this run: those of the row may be others by now.
                 evidence=ending.evidence | claim.resources,
             )
         )
 
     def _verdict(self, session: Session, row: Strategy, reason: Reason) -> Verdict:
+        own = select(Client.log_runs_kept).where(Client.client_id == row.client_id)
         old = session.scalars(
             select(Run.run_id)
             .where(Run.strategy_id == row.strategy_id)
             .order_by(Run.epoch.desc())
-            .offset(self._runs_kept)
+            .offset(session.scalar(own) or self._runs_kept)
         ).all()
         session.execute(delete(Run).where(Run.run_id.in_(old)))
         restart_in_s = None

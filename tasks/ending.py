@@ -38,22 +38,28 @@ class Ending:
         exit_code: of the program, 128 + signal if one killed it; None if it never ran.
         was_oom: the kernel killed it for its memory, by the control group's own count.
         full: its file systems without a free block or file at the end: /workspace, /tmp, /dev/shm.
+        too_many_locks: it was killed for the file locks that it held.
         lived_s: seconds from spawn to exit.
+        stalled_s: how many of them were silence that the watchdog ended.
         last_error_line: the last line on stderr, which ends a traceback.
         usage: resources used, for the run's row.
         hook_due: the reason whose hook has still to be run, before the next start.
+        log_lines: how many lines its log has, the last one that is still to come included.
     """
 
     cause: Cause
     exit_code: int | None = None
     was_oom: bool = False
     full: tuple[str, ...] = ()
+    too_many_locks: bool = False
     lived_s: float = 0.0
+    stalled_s: float = 0.0
     last_error_line: str = ""
     explanation: str = ""
     usage: dict[str, Any] | None = None
     isolation: dict[str, Any] | None = None
     hook_due: Reason | None = None
+    log_lines: int | None = None
 
     @property
     def own_reason(self) -> Reason:
@@ -81,6 +87,8 @@ class Ending:
     def judged_by_itself(self) -> tuple[Event, Reason]:
         """Event and reason of a run that nobody asked to end, unless its policy gives it up."""
         event, reason = _OWN[self.kind]
+        if self.kind == Kind.SIGNAL and self.too_many_locks:
+            return event, Reason.FILE_LOCKS
         return event, Reason.WORKSPACE_FULL if self.is_full else reason
 
     @property
@@ -94,6 +102,7 @@ class Ending:
             "last_error_line": _storable(self.last_error_line),
             "explanation": _storable(self.explanation),
             "full": list(self.full),
+            "too_many_locks": self.too_many_locks,
         }
 
     @property
@@ -170,5 +179,5 @@ def _by_policy(row: Strategy, ending: Ending, actor: str, values: dict[str, Any]
 
 def _judge(row: Strategy, ending: Ending, failure: str) -> Judgement:
     past = FailureHistory(row.failure_streak, row.crash_signature, row.crash_count)
-    run = Ended(ending.kind, ending.lived_s, failure)
+    run = Ended(ending.kind, ending.lived_s - ending.stalled_s, failure)
     return judge(past, RestartPolicy.of(row.restart), run)

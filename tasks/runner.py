@@ -195,7 +195,7 @@ class Runner:
             raise
         finally:
             parts.sampler.remove(claim.run_id)
-        lived_s = time.monotonic() - started_at - supervision.watchdog.stalled_s
+        lived_s = time.monotonic() - started_at
         ending = _ending(sandbox, supervision, lived_s)
         tell_refusals(sandbox, run_log)
         for line in evidence(claim, ending):
@@ -223,6 +223,7 @@ class Runner:
 
     def _report(self, claim: Claim, ending: Ending, run_log: RunLog) -> None:
         """Write the ending to the row, however long the database is away."""
+        ending = replace(ending, log_lines=run_log.seal())
         verdict = self._finish(claim, ending)
         if verdict is None or not verdict.is_ours:
             run_log.close("this run belongs to another runner by now")
@@ -274,7 +275,9 @@ def _ending(sandbox: Sandbox, supervision: Supervision, lived_s: float) -> Endin
         exit_code=outcome.exit_code,
         was_oom=outcome.oom,
         full=outcome.full,
+        too_many_locks=outcome.too_many_locks,
         lived_s=lived_s,
+        stalled_s=supervision.watchdog.stalled_s,
         last_error_line=supervision.last_error_line,
         usage=vars(outcome.usage),
         isolation=dict(sandbox.isolation),

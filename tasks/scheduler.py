@@ -15,12 +15,13 @@ from app.broker import Announcer
 from app.database import Database
 from app.logs.archive import Archive
 from app.logs.chunks import ChunkStore
+from app.logs.retention import Forgetting, Retention
 from app.logs.source import LogSource
 from app.observability import configure_logging
 from app.redis_client import connect
 from app.settings import Role, Settings, SettingsError, load
 from tasks.leases import LeaseWatch
-from tasks.logs.keeper import LogKeeper, LogSweep, Retention
+from tasks.logs.keeper import LogKeeper, LogSweep
 from tasks.sweep import Sweep
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,10 @@ def _sweep_until_told(settings: Settings) -> None:
 def _log_keeper(settings: Settings) -> LogKeeper:
     database = Database(settings.database_url, pool_size=2)
     source = LogSource(database, connect(settings.redis_url), ChunkStore(settings.log_archive_url))
-    retention = Retention(settings.log_kept_days, settings.log_archive_max_bytes)
-    return LogKeeper(LogSweep(Archive(source), retention))
+    default = Retention(
+        settings.log_kept_days, settings.log_archive_max_bytes, settings.log_runs_kept
+    )
+    return LogKeeper(LogSweep(Archive(source), Forgetting(source, default)))
 
 
 if __name__ == "__main__":

@@ -85,24 +85,25 @@ class Sweep:
         return [(row.strategy_id, row.latency_target) for row in found]
 
     def _announce_again(self) -> int:
-        """Announce queued ones that nobody claimed, unless their messages still wait.
+        """Announce queued ones that nobody claimed: as many as messages are missing.
 
-        A full queue is not filled further: what is announced never exceeds what is queued twice.
+        A message is lost with a runner that died, or stands still, with it in its hands. Which one
+        it was is unknown, but messages are taken in their order: those announced longest ago.
         """
         announced = 0
         for queue, count in self._forgotten().items():
             try:
-                if self.announcer.backlog(queue) >= count:
-                    continue
+                missing = count - self.announcer.backlog(queue)
             except (BrokerError, OSError):
                 return announced
-            for strategy_id in self._mark_announced(queue):
-                announced += self.announcer.announce(strategy_id, queue)
+            if missing > 0:
+                for strategy_id in self._mark_announced(queue, missing):
+                    announced += self.announcer.announce(strategy_id, queue)
         return announced
 
     def _forgotten(self) -> dict[str, int]:
         """Queues with strategies that nobody claimed in time, and how many wait there in all."""
-        overdue = Strategy.announced_at < database_now() - self.requeue_after_s
+        overdue = self._overdue()
         with self.database.reading() as session:
             rows = session.execute(
                 select(Strategy.latency_target, func.count(), func.max(case((overdue, 1), else_=0)))
@@ -111,19 +112,29 @@ class Sweep:
             ).all()
         return {queue: count for queue, count, is_overdue in rows if is_overdue}
 
-    def _mark_announced(self, queue: str) -> list[str]:
-        overdue = Strategy.announced_at < database_now() - self.requeue_after_s
+    def _overdue(self) -> ColumnElement[bool]:
+        """Announced too long ago, or in a future that a clock stepped back has left behind."""
+        age_s = database_now() - Strategy.announced_at
+        return (age_s > self.requeue_after_s) | (age_s < -self.requeue_after_s)
+
+    def _mark_announced(self, queue: str, most: int) -> list[str]:
+        longest_ago = (
+            select(Strategy.strategy_id)
+            .where(
+                Strategy.status == Status.QUEUED,
+                Strategy.latency_target == queue,
+                self._overdue(),
+                # Those are called when somebody has room for them.
+                Strategy.status_reason != Reason.NO_CAPACITY,
+            )
+            .order_by(func.abs(database_now() - Strategy.announced_at).desc())
+            .limit(most)
+        )
         with self.database.transaction() as session:
             return list(
                 session.scalars(
                     update(Strategy)
-                    .where(
-                        Strategy.status == Status.QUEUED,
-                        Strategy.latency_target == queue,
-                        overdue,
-                        # Those are called when somebody has room for them.
-                        Strategy.status_reason != Reason.NO_CAPACITY,
-                    )
+                    .where(Strategy.strategy_id.in_(longest_ago), Strategy.status == Status.QUEUED)
                     .values(announced_at=database_now())
                     .returning(Strategy.strategy_id)
                     .execution_options(synchronize_session=False)

@@ -132,7 +132,7 @@ def tell_refusals(sandbox: Sandbox, run_log: RunLog) -> None:
         run_log.write(
             Channel.SYSTEM,
             f"refused by the network policy: {refusal.destination}{port} "
-            f"({refusal.protocol}, {refusal.count} times)",
+            f"({refusal.protocol}, {refusal.count} {'time' if refusal.count == 1 else 'times'})",
         )
     if len(refusals) > _REFUSALS_NAMED:
         more = len(refusals) - _REFUSALS_NAMED

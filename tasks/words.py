@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 
+from sandbox import MOST_LOCKS
 from tasks.claims import Claim, Verdict
 from tasks.ending import Cause, Ending
 
@@ -24,6 +25,11 @@ def evidence(claim: Claim, ending: Ending) -> Iterator[str]:
         yield (
             f"{path} was full at the end, by size or by number of files; it may grow to {share} of "
             f"memory_mb ({claim.resources['memory_mb']}), and what is in it counts as memory"
+        )
+    if ending.too_many_locks:
+        yield (
+            f"it held more than {MOST_LOCKS} file locks (fcntl), which take memory of the host that"
+            " memory_mb does not count, and was killed; release locks, or lock fewer ranges"
         )
     throttled_s = (ending.usage or {}).get("throttled_s", 0.0)
     if ending.cause == Cause.TIME_OUT and throttled_s > ending.lived_s / 2:
@@ -65,10 +71,14 @@ def exit_in_words(exit_code: int) -> str:
         return f"exit code {exit_code}"
 
 
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 3 else f"{seconds:.1f} s"
+
+
 def _sequel(verdict: Verdict) -> str:
     reason = verdict.reason.replace("_", " ")
     if verdict.restart_in_s is not None:
-        when = "now" if verdict.restart_in_s == 0 else f"in {verdict.restart_in_s:.0f} s"
+        when = "now" if verdict.restart_in_s == 0 else f"in {_seconds(verdict.restart_in_s)}"
         return f"{reason}, restarts {when}"
     if verdict.announce:
         return f"{reason}, starts again"

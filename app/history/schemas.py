@@ -18,9 +18,9 @@ class PageQuerySchema(RequestSchema):
 class PastRunSchema(RunSchema):
     """A run with all that is known of its end.
 
-    `evidence`: `cause` (who ended it), `kind`, `was_oom`, `lived_s`, `last_error_line`,
-    `explanation` (when it could not start), and the limits that it had: `memory_mb`,
-    `cpu_millis`, `timeout_secs`. Null while it runs, and when its runner was lost.
+    `evidence`: `cause` (who ended it), `kind`, `was_oom`, `too_many_locks`, `lived_s`,
+    `last_error_line`, `explanation` (when it could not start), and the limits that it had:
+    `memory_mb`, `cpu_millis`, `timeout_secs`. Null while it runs, and when its runner was lost.
     """
 
     runner_id = fields.String()

@@ -21,7 +21,7 @@ from app.database import Database
 from app.logs.cursor import Cursor
 from app.logs.filters import Filter
 from app.logs.formats import Format
-from app.logs.records import with_gap
+from app.logs.records import gap_line, with_gap
 from app.logs.source import LogSource
 from app.logs.stream import Batch
 from app.logs.tail import News, Outcome, Tail
@@ -74,7 +74,13 @@ def encode(form: Format, run_id: str, after: Cursor, batch: Batch, wanted: Filte
         for line in wanted.lines(first, block)
         if line.number > after.number
     ]
+    if wanted.shows_gaps and batch.first > after.number + 1 and wanted.since_ms <= _ts_ms(batch):
+        lines.insert(0, gap_line(after.number + 1, batch.first - 1, _ts_ms(batch)))
     return form.lines(after.epoch, run_id, lines)
+
+
+def _ts_ms(batch: Batch) -> int:
+    return batch.blocks[0].ts_ms
 
 
 class Feed(threading.Thread):

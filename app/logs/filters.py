@@ -1,6 +1,7 @@
 """Which lines a reader wants: by channel, time, substring, and by fields if they are JSON."""
 
 import json
+import math
 import operator
 import re
 import time
@@ -12,13 +13,16 @@ from typing import Any
 from app.errors import Detail, InvalidParamsError
 from app.logs.stream import Block, Channel, Line, lines_of
 
-_CONDITION = re.compile(r"([A-Za-z_][\w.-]*)\s*(>=|<=|!=|=|>|<)\s*(.*)", re.DOTALL)
+_CONDITION = re.compile(r"([^\W\d][\w-]*(?:\.[\w-]+)*)\s*(>=|<=|!=|==|=|>|<)\s*(.*)", re.DOTALL)
+_WHOLE = re.compile(r"[+-]?\d{1,4000}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _AGO = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)", re.ASCII)
 _UNIX = re.compile(r"\d{1,14}(?:\.\d{1,6})?", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MILLISECONDS_FROM = 1e11
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
+    "==": operator.eq,
     "!=": operator.ne,
     ">": operator.gt,
     ">=": operator.ge,
@@ -31,13 +35,14 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 class Condition:
     """`event=filled` or `order.qty>5`: a field of a JSON line, compared with a value.
 
-    Numbers are compared as numbers, all else as text. A line without the field does not match.
+    Numbers are compared as numbers, all else as text; a number and what is none can only be the
+    same text or not. A line without the field does not match.
     """
 
     path: tuple[str, ...]
     compare: Callable[[Any, Any], bool]
     text: str
-    number: float | None
+    number: int | float | None
 
     def matches(self, fields: Any) -> bool:
         """Whether an object's field is as it should be."""
@@ -48,7 +53,8 @@ class Condition:
         if isinstance(fields, int | float) and not isinstance(fields, bool):
             if self.number is not None:
                 return self.compare(fields, self.number)
-            return self.compare is operator.ne
+            is_equality = self.compare in (operator.eq, operator.ne)
+            return is_equality and self.compare(_as_text(fields), self.text)
         return self.compare(_as_text(fields), self.text)
 
 
@@ -107,11 +113,7 @@ def parse_condition(text: str) -> Condition:
         message = f"where is FIELD=VALUE, such as event=filled or qty>5, not {text[:60]!r}"
         raise InvalidParamsError(message, [Detail("where", message)])
     path, sign, value = match.groups()
-    try:
-        number = float(value)
-    except ValueError:
-        number = None
-    return Condition(tuple(path.split(".")), _OPERATORS[sign], value, number)
+    return Condition(tuple(path.split(".")), _OPERATORS[sign], value, _number(value))
 
 
 def parse_time_ms(text: str, field: str) -> int:
@@ -149,6 +151,14 @@ def parse_channels(text: str) -> frozenset[str]:
         message = f"stream is one or more of {', '.join(Channel)}, not {text[:40]!r}"
         raise InvalidParamsError(message, [Detail("stream", message)])
     return frozenset(names)
+
+
+def _number(text: str) -> int | float | None:
+    """Whole numbers exactly, for ids of orders have more digits than a float; None for none."""
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None
 
 
 def _as_text(value: Any) -> str:

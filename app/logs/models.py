@@ -14,6 +14,7 @@ class LogChunk(Base):
     in between is simply repeated.
 
     Attributes:
+        raw_bytes: what the lines took; 0 for the platform's word on an end that was lost.
         data: the lines; None when they are an object in the store that LOG_ARCHIVE_URL names.
     """
 

@@ -1,6 +1,7 @@
 """The log endpoint: a page as JSON, or the live log in one of three forms."""
 
 import json
+import math
 from typing import Any
 
 from flask import Response, request, stream_with_context
@@ -21,7 +22,7 @@ from app.strategies import service as strategies
 blueprint = Blueprint("logs", __name__, url_prefix="/v1/strategies", description="Logs")
 
 _SEND_WITHIN_S = 60.0
-_NOT_WHILE_FOLLOWING = ("run_id", "before", "until", "order")
+_NOT_WHILE_FOLLOWING = ("run_id", "before", "until", "order", "limit")
 
 
 @blueprint.route("/<strategy_id>/logs", methods=["GET"])
@@ -64,7 +65,11 @@ def _filter(query: dict[str, Any]) -> Filter:
     for name in ("since", "until"):
         if query[name]:
             given[f"{name}_ms"] = filters.parse_time_ms(query[name], name)
+    if given.get("since_ms", 0) > given.get("until_ms", math.inf):
+        raise _invalid("since", "since is later than until: no line is between them")
     if query["grep"]:
+        if "\n" in query["grep"]:
+            raise _invalid("grep", "grep looks within a line: leave out the line break")
         given["grep"] = query["grep"].encode()
     if query["where"]:
         given["where"] = tuple(map(filters.parse_condition, query["where"]))
@@ -72,14 +77,16 @@ def _filter(query: dict[str, Any]) -> Filter:
 
 
 def _follow(strategy_id: str, query: dict[str, Any]) -> Response:
-    refused = [name for name in _NOT_WHILE_FOLLOWING if query[name]]
+    refused = [name for name in _NOT_WHILE_FOLLOWING if name in request.args]
     if refused:
         message = f"follow goes on across runs; leave out {refused[0]}, or follow"
-        raise InvalidParamsError(message, [Detail(refused[0], message)])
+        raise _invalid(refused[0], message)
     resume_at = query["after"] or request.headers.get("Last-Event-ID")
     after = cursor.parse(resume_at, "after") if resume_at else None
     wanted = _filter(query)
-    strategies.get(services(), caller(), strategy_id)
+    row = strategies.get(services(), caller(), strategy_id)
+    if after is not None and after.epoch > row.epoch + 1:
+        raise _invalid("after", f"the cursor {after} belongs to a run that has not begun")
     accepted = request.accept_mimetypes.best_match(list(FORMATS), EVENTS.mimetype)
     form = FORMATS[accepted]
     follower = Follower(services(), caller(), strategy_id, after, form, wanted)
@@ -88,6 +95,10 @@ def _follow(strategy_id: str, query: dict[str, Any]) -> Response:
     response.headers["X-Accel-Buffering"] = "no"
     _limit_sending(response)
     return response
+
+
+def _invalid(field: str, message: str) -> InvalidParamsError:
+    return InvalidParamsError(message, [Detail(field, message)])
 
 
 def _limit_sending(response: Response) -> None:

@@ -64,9 +64,13 @@ def read(services: Services, caller: Principal, strategy_id: str, query: Query) 
 
     Raises:
         NotFoundError: no such strategy or run.
-        InvalidParamsError: the cursor belongs to another run than the one that is named.
+        InvalidParamsError: the cursor belongs to another run than the one that is named, or
+            nothing can be between the two.
     """
     row = strategies.get(services, caller, strategy_id)
+    if query.after is not None and query.before is not None and query.after > query.before:
+        message = f"after {query.after} is behind before {query.before}: no line is between them"
+        raise InvalidParamsError(message, [Detail("after", message)])
     with services.database.reading() as session:
         runs = _runs(session, strategy_id, row.run_id, query)
     if not runs:

@@ -43,7 +43,13 @@ class LogSource:
     def backward(self, run_id: str, before: int | None = None) -> Iterator[Batch]:
         """Batches with lines in front of line `before`, or all, newest first."""
         lowest = before
+        newest = self._chunk_before(run_id, before)
         for batch in stream.backward(self.redis, run_id):
+            if newest is not None and newest.first_number > batch.last:
+                # Our word on an end that was lost is in the archive alone.
+                yield self.store.get(newest)
+                lowest = newest.first_number
+            newest = None
             if lowest is None or batch.first < lowest:
                 yield batch
                 lowest = batch.first

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 DUE_KEY = "logs-due"
 """A set of the runs that have lines for the archive; only a hint, rows and numbers decide."""
 
+TAKEN_KEY = "logs-due-taken"
+"""Those of them that somebody archives just now, or did when it was killed."""
+
 _HEAD = b"head"
 _BODY = b"body"
 _END = b"end"

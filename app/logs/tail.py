@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.database import Database, database_now
 from app.logs import stream
 from app.logs.cursor import Cursor
+from app.logs.lost import lost_end
 from app.logs.source import LogSource
 from app.logs.stream import Batch
 from app.strategies import repository
@@ -24,6 +25,8 @@ from app.strategies.states import DesiredState, Reason, Status
 _LOOK_AGAIN_MS = 2000
 # A runner writes the row's end first and ships the last lines after it.
 _LAST_LINES_WITHIN_S = 3.0
+# If it wrote how many there are, it is known that some are missing.
+_KNOWN_LINES_WITHIN_S = 10.0
 _DELETED: dict[str, Any] = {"status": "deleted", "status_reason": "deleted"}
 
 
@@ -127,7 +130,8 @@ class Tail:
             return False
         if run.reason == Reason.RUNNER_LOST or run.logs_archived_at is not None:
             return True
-        return session.scalars(select(database_now())).one() > run.ended_at + _LAST_LINES_WITHIN_S
+        within_s = _LAST_LINES_WITHIN_S if run.log_lines is None else _KNOWN_LINES_WITHIN_S
+        return session.scalars(select(database_now())).one() > run.ended_at + within_s
 
     def _newest_batch(self) -> Batch | None:
         if self._run is None:
@@ -145,12 +149,20 @@ class Tail:
         if batches and batches[0].first > place.number + 1:
             # Perhaps not lost, but moved into the archive while nobody looked.
             batches = list(self.source.forward(run.run_id, place.number))
+        if not batches and self._is_complete:
+            batches = self._rest(run, place.number)
+            self._is_drained = not batches
         if not batches:
-            self._is_drained = self._is_complete
             return News()
         self.place = Cursor(run.epoch, batches[-1].last)
         self._is_drained = batches[-1].is_end
         return News(run, place, tuple(batches))
+
+    def _rest(self, run: Run, number: int) -> list[Batch]:
+        """What Redis has not any more, and will not have; in the end our word on what is lost."""
+        batches = list(self.source.forward(run.run_id, number))
+        lost = None if batches else lost_end(run, number, time.time_ns() // 1_000_000)
+        return batches if lost is None else [lost]
 
     def _xread(self, keys: dict[Any, Any], block_ms: int) -> dict[bytes, list[Any]]:
         answer: Any = self.redis.xread(keys, count=32, block=block_ms if block_ms else None)

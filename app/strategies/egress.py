@@ -1,8 +1,7 @@
 """The grammar of a network policy's allow list, as the API checks it before a runner does.
 
-The runner's own parser (`sandbox.policy`) has the last word. This one repeats it word for word for
-those who cannot import it: here, and in the command line before an upload. A test holds all three
-to the same verdict, and the two copies to the same text.
+The runner's own parser (`sandbox.policy`), which the API cannot import, has the last word. A test
+holds the two to the same verdict.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.database import Base
@@ -130,6 +130,8 @@ class Run(Base):
     usage: Mapped[dict[str, Any] | None]
     evidence: Mapped[dict[str, Any] | None]
     logs_archived_at: Mapped[float | None]
+    # How many lines its runner numbered; null while it runs, and when its runner was lost.
+    log_lines: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class StrategyEvent(Base):

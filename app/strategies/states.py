@@ -58,6 +58,7 @@ class Reason(StrEnum):
     SIGNAL = "signal"
     OOM = "oom"
     WORKSPACE_FULL = "workspace_full"
+    FILE_LOCKS = "file_locks"
     TIMEOUT = "timeout"
     STALLED = "stalled"
     CRASH_LOOP = "crash_loop"

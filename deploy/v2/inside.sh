@@ -17,7 +17,8 @@ run_as() {
     # shellcheck disable=SC2086 # lists of words on purpose
     systemd-run --quiet --wait --pipe --collect --unit="sequence-tests-$user" \
         -p User="$user" -p Delegate=yes -p WorkingDirectory=/project -p LimitNOFILE=65536 \
-        -E PYTHONPATH=/project/packages -E HOME=/tmp -E COLUMNS=100 \
+        -E PYTHONPATH=/project/packages:/project/tests -E HOME=/tmp -E COLUMNS=100 \
+        -E HYPOTHESIS_STORAGE_DIRECTORY="/tmp/hypothesis-$user" \
         python3 -B -m pytest -p no:cacheprovider --color=no --durations=5 "$@" </dev/null
 }
 

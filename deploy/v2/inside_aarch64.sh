@@ -12,7 +12,8 @@ chosen=$(cat /project/chosen)
 
 cd /project || exit 1
 echo "== as root on $(uname -rm), $(stat -f -c %T /sys/fs/cgroup)"
-export PYTHONPATH=/project/packages HOME=/tmp COLUMNS=100 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+export PYTHONPATH=/project/packages:/project/tests HOME=/tmp COLUMNS=100
+export HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 # shellcheck disable=SC2086 # lists of words on purpose
 python3 -B -m pytest -p no:cacheprovider --color=no --durations=5 ${chosen:-$tests} </dev/null
 status=$?

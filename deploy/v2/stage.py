@@ -18,6 +18,8 @@ PARTS = (
     "tests/unit/sandbox",
     "tests/integration/sandbox",
     "tests/hostile",
+    "tests/support/__init__.py",
+    "tests/support/groups.py",
 )
 TEST_TOOLS = ("pytest", "hypothesis")
 

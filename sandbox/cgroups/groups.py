@@ -14,6 +14,8 @@ from sandbox.errors import Problem, SandboxStuckError
 from sandbox.outcome import Usage
 from sandbox.program import Limits
 
+_CHUNK_BYTES = 1 << 16
+
 
 class RunGroup(Protocol):
     """The control group of one run."""
@@ -39,6 +41,9 @@ class RunGroup(Protocol):
 
     def usage(self) -> Usage:
         """Live counters; complete until `remove`."""
+
+    def cpu_s(self) -> float:
+        """The processor time used so far, cheaper than all counters. Raises OSError."""
 
     def remove(self) -> None:
         """Remove the empty group. Raises OSError (EBUSY) while a process is in it."""
@@ -169,4 +174,9 @@ def subdirectories(directory: Path) -> list[Path]:
 
 
 def _read(file: Path) -> str:
-    return file.read_text(encoding="ascii")
+    # Many times a second, and a third of what `read_text` takes.
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(iter(lambda: os.read(fd, _CHUNK_BYTES), b"")).decode("ascii")
+    finally:
+        os.close(fd)

@@ -66,6 +66,7 @@ class NetworkPool:
         self._guard = threading.Lock()
         self._closing = False
         self._next_number = 0
+        self._made = 0
         self._ordered: set[int] = set()
         self._known: dict[int, _Known] = {}
         self._ready: queue.SimpleQueue[NetworkSlot] = queue.SimpleQueue()
@@ -93,17 +94,11 @@ class NetworkPool:
     def take(self, rules: Rules) -> NetworkSlot:
         """A ready namespace, its policy on the way: wait for `opened` before the program begins.
 
-        Raises `SandboxError` when none comes within the start time-out.
+        Raises `SandboxError` when netd makes none within the start time-out, not even for another.
         """
-        try:
-            if self._ready.empty():
-                self.refill()
-            slot = self._ready.get(timeout=self._config.start_timeout_s)
-        except queue.Empty:
-            raise SandboxError(
-                "no network namespace became ready in time; the runner's log says what its helper"
-                " (netd) met, restart the runner if that has ended for good"
-            ) from None
+        if self._ready.empty():
+            self.refill()
+        slot = self._next_ready()
         if rules.mode == "none":  # as it was made
             slot.opened.set_result(None)
             return slot
@@ -112,6 +107,20 @@ class NetworkPool:
             self._answers["open", slot.number] = slot.opened
             self._tell("open", slot.number, rules=rules.to_fields())
         return slot
+
+    def _next_ready(self) -> NetworkSlot:
+        """Of hundreds that start at once most wait long: no fault as long as some become ready."""
+        while True:
+            made = self._made
+            try:
+                return self._ready.get(timeout=self._config.start_timeout_s)
+            except queue.Empty:
+                if self._made == made:
+                    break
+        raise SandboxError(
+            "no network namespace became ready in time; the runner's log says what its helper"
+            " (netd) met, restart the runner if that has ended for good"
+        )
 
     def refill(self) -> None:
         """Have as many slots made as are missing; they come by themselves. For after a start: what
@@ -200,6 +209,7 @@ class NetworkPool:
             with self._guard:
                 self._known[slot.number] = _Known(slot.namespace_fd)
                 self._ordered.discard(slot.number)
+                self._made += 1
                 self._ready.put(slot)
         elif message.op == "uplink":
             self._heard_of_uplink(fields["state"], fields["detail"])

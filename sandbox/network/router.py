@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from sandbox.config import API_ADDRESS
 from sandbox.network import namespaces, ranges, ruleset
+from sandbox.network.descriptors import LowDescriptors
 from sandbox.network.nft import Nft
 from sandbox.network.rtnetlink import ANYWHERE, Rtnetlink
 
@@ -104,6 +105,7 @@ class Router:
         self._settings = settings
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="router")
         self._remover = ThreadPoolExecutor(max_workers=1, thread_name_prefix="remover")
+        self._low = LowDescriptors()
         self.namespace_fd = -1
         self.nft: Nft
 
@@ -139,6 +141,7 @@ class Router:
     def close(self) -> None:
         self._thread.shutdown()
         self._remover.shutdown()
+        self._low.close()
 
     def _create(self) -> None:
         namespaces.unshare(namespaces.CLONE_NEWNET)
@@ -191,7 +194,7 @@ class Router:
         # What a killed program left unsent must not keep its namespace alive for minutes.
         namespaces.set_sysctl("net/ipv4/tcp_orphan_retries", 1)
         _bound_uncounted_memory()
-        _limit_loopback()
+        _limit_loopback(self._low)
         interface, address = slot_interface(slot), slot_address(slot)
         self._links.add_veth(interface, _INSIDE, namespace_fd, self._settings.mtu_bytes)
         with Rtnetlink() as inside:
@@ -244,12 +247,9 @@ def _bound_uncounted_memory() -> None:
             namespaces.set_sysctl(path, value)
 
 
-def _limit_loopback() -> None:
-    inside = Nft()
-    try:
+def _limit_loopback(low: LowDescriptors) -> None:
+    with low.nft() as inside:
         inside.run(ruleset.slot_table())
-    finally:
-        inside.close()
     # Given up by one end and not accepted by the other, it is there as long as the program is.
     lasting = ("established", "close_wait", "unacknowledged", "max_retrans")
     timeouts_s = _CONNTRACK_TIMEOUTS_S | {f"tcp_timeout_{state}": _FOREVER_S for state in lasting}

@@ -20,6 +20,8 @@ from sequence_cli.output.status_words import (
 )
 from sequence_cli.output.table import aligned_pairs
 
+_POLICIES = ("network", "restart", "stop", "hooks", "watchdog", "schedule")
+
 
 @click.command()
 @click.argument("name")
@@ -59,6 +61,7 @@ def _pairs(row: Row, now_s: float) -> list[tuple[str, str]]:
         ("entrypoint", row["entrypoint"]),
         ("artifact", artifact),
         ("resources", _as_words(row.get("resources"))),
+        *((name, _as_words(row.get(name))) for name in _POLICIES),
         ("env", _as_words(row.get("env"))),
         ("risk", _as_words(row.get("risk"))),
         ("created", local_time(row.get("created_at"))),

@@ -15,6 +15,7 @@ _REASONS = {
     "signal": "was killed by a signal",
     "oom": "ran out of memory (hosted.resources.memory_mb sets the limit)",
     "workspace_full": "failed while its workspace was full (half of hosted.resources.memory_mb)",
+    "file_locks": "held more file locks than a run may; its log says how many",
     "timeout": "reached its time limit (hosted.resources.timeout_secs)",
     "stalled": "wrote nothing for too long (hosted.watchdog.silence_secs); its log has its stacks",
     "crash_loop": "kept failing in the same way and is not restarted any more: mend it, then "

@@ -19,6 +19,7 @@ _ENDINGS = {
     "completed": "It finished by itself, with exit code 0.",
     "timeout": "It ran as long as hosted.resources.timeout_secs allows, and was stopped.",
     "workspace_full": "It failed while its workspace was full (half of memory_mb).",
+    "file_locks": "It held more file locks than a run may, and was killed; its log says how many.",
     "stalled": "It wrote nothing for as long as hosted.watchdog.silence_secs allows, and was "
     "stopped; its log has the stacks of its threads.",
     "replaced": "Its schedule replaced it by a new run (hosted.schedule.overlap).",

@@ -10,7 +10,6 @@ from typing import Any
 from sequence_cli.documents import read_json_object
 from sequence_cli.errors import CliError
 from sequence_cli.project.archive import pack
-from sequence_cli.project.egress import MODES, entry_problem
 from sequence_cli.project.entrypoint import checked_entrypoint
 from sequence_cli.project.json_values import json_safe
 from sequence_cli.project.project_file import FILE_NAME, load_project_file
@@ -126,7 +125,6 @@ def _settings(directory: Path, document: Mapping[str, Any], overrides: Overrides
         "resources": _resources(hosted, overrides),
         "risk": json_safe(document.get("risk", {}), source, "risk"),
     }
-    _check_network(optional["network"], f"{source}: hosted.network")
     return body | {key: value for key, value in optional.items() if value}
 
 
@@ -167,17 +165,6 @@ def _policy(hosted: Mapping[str, Any], name: str) -> dict[str, Any]:
         key: [value] if key in _LISTS and isinstance(value, str) else value
         for key, value in hosted.get(name, {}).items()
     }
-
-
-def _check_network(network: Mapping[str, Any], where: str) -> None:
-    mode, allow = network.get("mode"), network.get("allow", ())
-    if mode not in (None, *MODES):
-        raise CliError(f"{where}.mode is {mode!r}: use one of {', '.join(MODES)}")
-    if allow and mode != "allow":
-        raise CliError(f"{where}.allow needs mode = 'allow' beside it")
-    problems = [f"{where}.allow: {problem}" for problem in map(entry_problem, allow) if problem]
-    if problems:
-        raise CliError(problems[0], problems[1:])
 
 
 def _placement(hosted: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.logs import stream
 from app.logs.archive import Archive
+from app.logs.retention import Forgetting
 from app.strategies.models import Run, Strategy
 
 log = logging.getLogger(__name__)
@@ -24,16 +25,7 @@ _AWAY_PAUSE_S = 2.0
 _ENFORCE_EVERY_S = 60.0
 _STRAYS_EVERY_S = 60.0
 _AT_ONCE = 100
-_DAY_S = 86_400.0
 _LOGS_PREFIX = b"logs:"
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How long archived lines are kept (`days` 0: as long as their run), and how many bytes."""
-
-    days: float
-    max_bytes: int
 
 
 @dataclass
@@ -41,7 +33,7 @@ class LogSweep:
     """One look at everything; any number of schedulers may look at once."""
 
     archive: Archive
-    retention: Retention
+    forgetting: Forgetting
     _broken: set[str] = field(default_factory=set)
     _enforce_at: float = 0.0
     _strays_at: float = 0.0
@@ -57,26 +49,27 @@ class LogSweep:
         now = time.monotonic()
         if is_thorough or now >= self._enforce_at:
             self._enforce_at = now + _ENFORCE_EVERY_S
-            kept_s = self.retention.days * _DAY_S
-            self.archive.enforce(kept_s=kept_s, max_bytes=self.retention.max_bytes)
+            self.forgetting.run_once()
         if is_thorough or now >= self._strays_at:
             self._strays_at = now + _STRAYS_EVERY_S
             self._remove_strays()
         return lines
 
     def _archive_due(self) -> int:
-        """What runners said is worth it; the hint goes once it was followed."""
+        """What runners said is worth it; a hint goes once the archive has what it was about."""
         redis = self.archive.source.redis
         hints: Any = redis.srandmember(stream.DUE_KEY, _AT_ONCE)
-        lines = 0
         for raw in hints or ():
-            run_id = raw.decode()
-            # Taken away first: what comes from now on may be told again.
-            redis.srem(stream.DUE_KEY, run_id)
+            # Put aside and not left there: what comes from now on may be told again.
+            redis.smove(stream.DUE_KEY, stream.TAKEN_KEY, raw)
+        taken: Any = redis.srandmember(stream.TAKEN_KEY, _AT_ONCE)
+        lines = 0
+        for raw in taken or ():
             with self.archive.database.reading() as session:
-                run = session.get(Run, run_id)
+                run = session.get(Run, raw.decode())
             if run is not None:
                 lines += self._archive_one(run)
+            redis.srem(stream.TAKEN_KEY, raw)
         return lines
 
     def _archive_ended(self) -> int:
@@ -88,9 +81,7 @@ class LogSweep:
         try:
             return self.archive.archive(run)
         except (RedisError, SQLAlchemyError, OSError):
-            # If its row still says that it runs, only the hint leads back to it.
-            self.archive.source.redis.sadd(stream.DUE_KEY, run.run_id)
-            raise
+            raise  # its hint is still there
         except Exception:
             # One stream that cannot be read must not keep the others from the archive.
             log.exception("log_not_archived", extra={"run_id": run.run_id})

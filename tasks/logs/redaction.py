@@ -2,7 +2,7 @@
 
 Looking for hundreds of strings must not cost a runner its speed. Each form of a secret has a probe,
 a piece of it that other forms share; a block in which no probe is found, and that is nearly every
-one, is only searched by the interpreter's own string search (docs/decisions/0007).
+one, is only sieved, or searched by the interpreter's own string search (docs/decisions/0007).
 """
 
 import re
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from app.logs.masking import MIN_CHARS
 from tasks.logs.secret_forms import forms_of, parts_of
+from tasks.logs.sieve import sieves
 
 _PROBE_BYTES = 32
 _MANY_PROBES = 600
@@ -36,7 +37,10 @@ class Redactor:
                     group = groups.setdefault(probe, {})
                     for form in forms:
                         group.setdefault(form, shown)
-        self._groups = [(probe, list(group.items())) for probe, group in groups.items()]
+        self._sieved = [
+            (sieve, [(probe, list(groups[probe].items())) for probe in probes])
+            for sieve, probes in sieves(groups)
+        ]
         sizes = (len(form) for group in groups.values() for form in group)
         self.longest_bytes = max(sizes, default=0)
         self.is_costly = len(groups) > _MANY_PROBES
@@ -60,7 +64,9 @@ class Redactor:
         # a quarter of a minute for one line, in which no other thread of the runner gets a turn.
         return [
             (form, shown)
-            for probe, group in self._groups
+            for sieve, groups in self._sieved
+            if sieve.passes(data)
+            for probe, group in groups
             if probe in data
             for form, shown in group
             if form in data

@@ -32,6 +32,8 @@ class RunLog:
     _dropped: int = 0
     _last_number: int = 0
     _in_flight: Batch | None = None
+    _is_sealed: bool = False
+    _late: int = 0
     _is_closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -45,6 +47,9 @@ class RunLog:
         with self._lock:
             if self._is_closed:
                 return
+            if self._is_sealed:
+                self._late += block.count
+                return
             is_full = self._pending_bytes + _cost_bytes(block) > BUFFER_BYTES
             if is_full and block.channel != Channel.SYSTEM:
                 self._dropped += block.count
@@ -53,14 +58,26 @@ class RunLog:
             self._append(block)
         self.wake(self)
 
+    def seal(self) -> int:
+        """Take no more lines but the last; the number that it will have.
+
+        What comes nevertheless is counted, and the last line says so.
+        """
+        with self._lock:
+            self._mark_dropped(time.time_ns() // 1_000_000)
+            self._is_sealed = True
+            return self._last_number + sum(block.count for block in self._pending) + 1
+
     def close(self, last_words: str) -> None:
         """Add the platform's last line; followers are told once it is stored."""
-        block = block_of(time.time_ns() // 1_000_000, Channel.SYSTEM, last_words)
         with self._lock:
             if self._is_closed:
                 return
-            self._mark_dropped(block.ts_ms)
-            self._append(block)
+            ts_ms = time.time_ns() // 1_000_000
+            self._mark_dropped(ts_ms)
+            if self._late:
+                last_words += f"; {self._late} lines came after the end and were dropped"
+            self._append(block_of(ts_ms, Channel.SYSTEM, last_words))
             self._is_closed = True
         self.wake(self)
 

@@ -6,8 +6,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from support.tools import free_port
+
 from . import processes
-from .support import SEQUENCE, Api, CommandLine, clean_environ, free_port, wait_for
+from .support import SEQUENCE, Api, CommandLine, clean_environ, wait_for
 
 READY_WITHIN_S = 40.0
 ENDS_WITHIN_S = 20.0

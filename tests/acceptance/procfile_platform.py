@@ -13,8 +13,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from support.tools import free_port
+
 from . import processes
-from .support import ROOT, Api, clean_environ, free_port, wait_for
+from .support import ROOT, Api, clean_environ, wait_for
 
 FLOWER_USER = "operator:" + "o" * 24
 READY_WITHIN_S = 40.0

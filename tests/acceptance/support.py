@@ -6,8 +6,6 @@ import http.client
 import io
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 import tarfile
@@ -39,21 +37,6 @@ def wait_for(what: str, look: Callable[[], Found], within_s: float = 15.0) -> Fo
             raise AssertionError(f"not within {within_s:g} s: {what}; last seen: {found!r}")
         _never.wait(_POLL_S)
     return found
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on at this moment.
-
-    Below the kernel's range for outgoing connections: one of those might take it before its user.
-    """
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def clean_environ(home: Path, **extra: str) -> dict[str, str]:

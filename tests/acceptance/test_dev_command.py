@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.tools import free_port
 
 from .dev_platform import DevPlatform
 from .processes import of_platform
 from .programs import lives, witness
-from .support import SEQUENCE, clean_environ, free_port, wait_for
+from .support import SEQUENCE, clean_environ, wait_for
 
 KEYS = ["api_url", "api_key", "test_api_key", "redis_url", "database_url", "pids"]
 

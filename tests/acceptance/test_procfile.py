@@ -74,9 +74,13 @@ def test_flower_shows_the_runner_and_its_queues_by_name(byhand: ProcfilePlatform
     workers = byhand.flower_json("/api/workers?refresh=1")
     ((name, worker),) = workers.items()
     assert name.startswith(f"{byhand.runner_name}@")
-    assert sorted(queue["name"] for queue in worker["active_queues"]) == QUEUES
+    consumed = sorted(queue["name"] for queue in worker["active_queues"])
+    (own,) = set(consumed) - set(QUEUES)
+    assert own.startswith("pulse.")
+    assert consumed == sorted([*QUEUES, own])
     lengths = byhand.flower_json("/api/queues/length")["active_queues"]
-    assert {queue["name"]: queue["messages"] for queue in lengths} == dict.fromkeys(QUEUES, 0)
+    waiting = {queue["name"]: queue["messages"] for queue in lengths if queue["name"] != own}
+    assert waiting == dict.fromkeys(QUEUES, 0)
     assert byhand.flower("/api/workers", user="operator:wrong")[0] == 401
 
 
@@ -90,6 +94,8 @@ def test_flower_shows_the_running_task_with_an_id_as_its_only_argument(
         return [task for task in tasks if task["state"] == "STARTED"]
 
     (task,) = wait_for("the running task", running)
+    names = {task["name"] for task in byhand.flower_json("/api/tasks").values()}
+    assert names == {"tasks.run_strategy"}
     assert task["name"] == "tasks.run_strategy"
     assert (task["args"], task["kwargs"]) == (f"['{strategy_id}']", "{}")
     assert task["worker"].startswith(f"{byhand.runner_name}@")

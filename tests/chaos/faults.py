@@ -22,9 +22,18 @@ class Faults:
         self._platform = platform
         self._over = threading.Event()
         lease_s = platform.lease_s
-        parts = [(name, self._of_runner(name), 1.5 * lease_s) for name in RUNNERS]
-        parts += [("web", self._of_web, 6.0), ("scheduler", self._of_scheduler, 6.0)]
-        parts += [("redis", self._of_redis, 12.0), ("postgres", self._of_postgres, 12.0)]
+        # It opens with the one fault that only the guard can make good: a runner that holds
+        # strategies stands still, while who takes them over is left alone for two leases.
+        calm_s = 2 * lease_s
+        frozen, other = RUNNERS
+        parts = [
+            (frozen, self._of_runner(frozen, opens=True), 1.5 * lease_s, -lease_s),
+            (other, self._of_runner(other), 1.5 * lease_s, calm_s),
+            ("web", self._of_web, 6.0, 0.0),
+            ("scheduler", self._of_scheduler, 6.0, calm_s),
+            ("redis", self._of_redis, 12.0, 0.0),
+            ("postgres", self._of_postgres, 12.0, calm_s),
+        ]
         self._threads = [
             threading.Thread(target=self._run, args=(*part, random.Random(f"{seed} {part[0]}")))
             for part in parts
@@ -46,9 +55,11 @@ class Faults:
         part: str,
         choose: Callable[[random.Random], tuple[Fault, float]],
         pause_s: float,
+        calm_s: float,
         chance: random.Random,
     ) -> None:
-        while not self._over.wait(chance.uniform(0.5, 1.5) * pause_s):
+        while not self._over.wait(max(0.0, calm_s + chance.uniform(0.5, 1.5) * pause_s)):
+            calm_s = 0.0
             (what, do, undo), for_s = choose(chance)
             self._tell(f"{part}: {what}" + (f" for {for_s:.1f} s" if for_s else ""))
             do()
@@ -57,7 +68,10 @@ class Faults:
             if for_s:
                 self._tell(f"{part}: {what} is over")
 
-    def _of_runner(self, name: str) -> Callable[[random.Random], tuple[Fault, float]]:
+    def _of_runner(
+        self, name: str, *, opens: bool = False
+    ) -> Callable[[random.Random], tuple[Fault, float]]:
+        first = iter([_frozen(self._platform.parts[name])] if opens else [])
         part, lease_s = self._platform.parts[name], self._platform.lease_s
         wires = [self._platform.wires[name, what] for what in ("postgres", "redis")]
 
@@ -75,6 +89,8 @@ class Faults:
             return (f"cut off from {names}", do, undo)
 
         def choose(chance: random.Random) -> tuple[Fault, float]:
+            if opening := next(first, None):
+                return opening, chance.uniform(1.5, 1.8) * lease_s
             long_s = chance.uniform(0.2, 1.8) * lease_s
             return chance.choice(
                 [

@@ -61,7 +61,7 @@ def host_unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue(name)
     before, processes = look(), hostile_processes()
     yield
-    wait_until(lambda: hostile_processes() <= processes, "the programs are gone", 5)
+    wait_until(lambda: hostile_processes() <= processes, "the programs are gone")
     assert look() == before
     assert group_directories(f"hostile-{os.getpid()}") == []
     assert group_directories(f"hostile-user-{os.getpid()}") == []

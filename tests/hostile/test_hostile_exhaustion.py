@@ -10,7 +10,6 @@ import socket
 import struct
 import termios
 import threading
-import time
 from pathlib import Path
 
 from sealed import HOSTILE_UID, Box, processes_of_uids, wait_until
@@ -39,15 +38,12 @@ def test_fork_bomb_in_daemons(box: Box) -> None:
     live.sandbox.interrupt()
     other = box.run("print('neighbour')")
     most = len(processes_of_uids(HOSTILE_UID, HOSTILE_UID + 49))
-    begun_s = time.monotonic()
-    live.sandbox.kill()
-    taken_s = time.monotonic() - begun_s
+    live.sandbox.kill()  # raises when it is not dead within its time-out
     assert live.finish().outcome.signal == signal.SIGKILL
     assert other.stdout == "neighbour\n"
     assert most <= 110
-    assert taken_s < 5
     wait_until(
-        lambda: not processes_of_uids(HOSTILE_UID, HOSTILE_UID + 49), "its processes are gone", 2
+        lambda: not processes_of_uids(HOSTILE_UID, HOSTILE_UID + 49), "its processes are gone"
     )
 
 

@@ -237,7 +237,7 @@ while True:
     uid = int(str(live.sandbox.isolation["host_uid"]))
     assert len(processes_of_uids(uid, uid)) >= 5
     live.sandbox._parts.process.kill()
-    wait_until(lambda: not processes_of_uids(uid, uid), "all of it is gone", 2)
+    wait_until(lambda: not processes_of_uids(uid, uid), "all of it is gone")
     assert live.finish().outcome.signal == signal.SIGKILL
 
 

@@ -58,11 +58,8 @@ def test_a_bomb_stays_within_its_count_and_dies_at_once(box: Box, body: str) -> 
     most = live.sandbox.usage().pids
     assert attempt(box, "say(1)").seen == 1
     live.sandbox.interrupt()
-    begun_s = time.monotonic()
-    live.sandbox.kill()
-    taken_s = time.monotonic() - begun_s
+    live.sandbox.kill()  # raises when it is not dead within its time-out
     assert most <= 60
-    assert taken_s < 3
     assert processes_of_uids(uid, uid) == []
     assert live.finish().outcome.signal == signal.SIGKILL
 
@@ -266,8 +263,13 @@ while True:
         cpu_millis=200,
     )
     live.wait_for("up")
-    before, begun_s = live.sandbox.usage().cpu_s, time.monotonic()
-    wait_until(lambda: time.monotonic() - begun_s > 1.0, "a second has passed")
+    # In this order: what a busy host puts in between makes the time longer, not shorter.
+    begun_s = time.monotonic()
+    before = live.sandbox.usage().cpu_s
+    wait_until(
+        lambda: time.monotonic() - begun_s > 1.0 and live.sandbox.usage().throttled_s > 0,
+        "a second has passed, and a share was used up",
+    )
     usage, taken_s = live.sandbox.usage(), time.monotonic() - begun_s
     live.sandbox.kill()
     live.finish()

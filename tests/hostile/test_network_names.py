@@ -120,15 +120,12 @@ while True:
     result = attempt(
         egress,
         """
-begun = time.monotonic()
-say(ask("web.example"), time.monotonic() - begun)
+say(*ask("web.example"))
 """,
     )
     flood.sandbox.kill()
     flood.finish()
-    answer, taken_s = result.seen
-    assert answer == [0, 1]
-    assert taken_s < 2
+    assert result.seen == [0, 1]
 
 
 def test_questions_are_paced(egress: Box) -> None:

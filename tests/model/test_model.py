@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
         self.work(working)
         self.world.runners[beating].heartbeat.beat()
 
-    @rule(seconds=st.sampled_from([-3600.0, -5.0, 0.2, 2.0, 14.0, 3600.0]))
+    @rule(seconds=st.sampled_from([-5.0, 0.2, 2.0, 14.0, 3600.0]))
     def step_the_database_clock(self, seconds: float) -> None:
         self.world.time.database_off_s += seconds
 

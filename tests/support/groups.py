@@ -16,3 +16,16 @@ def control_groups(pattern: str) -> list[Path]:
     """
     found = (Path(folder) for folder, _, _ in os.walk(_TOP))
     return [path for path in found if fnmatchcase(str(path), f"*/{pattern}")]
+
+
+def pids_of(run_id: str) -> list[str]:
+    """The processes of a run, as the kernel counts them."""
+    groups = control_groups(run_id)
+    return sorted({pid for group in groups for pid in _read(group / "cgroup.procs").split()})
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""  # the run was cleared away meanwhile

@@ -57,9 +57,17 @@ class PostgresServer:
 
     def restart(self) -> None:
         """Cut everybody off at once and start again from the log, on the same port."""
+        self.halt()
+        self.resume()
+
+    def halt(self) -> None:
+        """Cut everybody off at once; nobody answers until `resume`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait()
+
+    def resume(self) -> None:
+        """Start again from the log, on the same port."""
         self._run()
 
     def _run(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import update
@@ -52,7 +53,7 @@ class Stage:
     def end(self, run: tuple[Claim, RunLog], ending: Ending | None = None) -> None:
         """End a run as a runner does: the row first, then the last line."""
         claim, run_log = run
-        self.claims.finish(claim, ending or ended(0))
+        self.claims.finish(claim, replace(ending or ended(0), log_lines=run_log.seal()))
         run_log.close("the end")
 
     def stored(self, run: tuple[Claim, RunLog], count: int) -> None:

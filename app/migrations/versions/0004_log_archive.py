@@ -13,7 +13,11 @@ def upgrade() -> None:
     """Apply."""
     with op.batch_alter_table("runs") as batch_op:
         batch_op.add_column(sa.Column("logs_archived_at", sa.Double(), nullable=True))
+        batch_op.add_column(sa.Column("log_lines", sa.BigInteger(), nullable=True))
         batch_op.create_index("ix_runs_unarchived", ["logs_archived_at", "ended_at"])
+    op.add_column("clients", sa.Column("log_kept_days", sa.Double(), nullable=True))
+    op.add_column("clients", sa.Column("log_archive_max_bytes", sa.BigInteger(), nullable=True))
+    op.add_column("clients", sa.Column("log_runs_kept", sa.Integer(), nullable=True))
     op.create_table(
         "log_chunks",
         sa.Column("run_id", sa.String(36), nullable=False),
@@ -40,4 +44,9 @@ def downgrade() -> None:
     op.drop_table("log_chunks")
     with op.batch_alter_table("runs") as batch_op:
         batch_op.drop_index("ix_runs_unarchived")
+        batch_op.drop_column("log_lines")
         batch_op.drop_column("logs_archived_at")
+    # Not as a batch: SQLite would copy the table, and others refer to it.
+    op.drop_column("clients", "log_runs_kept")
+    op.drop_column("clients", "log_archive_max_bytes")
+    op.drop_column("clients", "log_kept_days")

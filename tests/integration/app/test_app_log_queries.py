@@ -136,6 +136,16 @@ def test_every_run(told: Stage) -> None:
         ({"limit": "0"}, "limit", "1"),
         ({"folow": "true"}, "folow", "did you mean 'follow'"),
         ({"follow": "true", "order": "desc"}, "order", "leave out order"),
+        ({"follow": "true", "limit": "5"}, "limit", "leave out limit"),
+        ({"follow": "true", "after": "99-1"}, "after", "a run that has not begun"),
+        ({"since": "1s", "until": "1h"}, "since", "later than until"),
+        ({"after": "1-5", "before": "1-3"}, "after", "no line is between them"),
+        ({"grep": "one\ntwo"}, "grep", "leave out the line break"),
+        ({"where": "a..b=1"}, "where", "FIELD=VALUE"),
+        ({"where": ".a=1"}, "where", "FIELD=VALUE"),
+        ({"limit": "10001"}, "limit", "10000"),
+        ({"after": "-1-0"}, "after", "the id of a line"),
+        ({"grep": "\0"}, "grep", "NUL"),
     ],
 )
 def test_what_cannot_be_asked(stage: Stage, query: dict, field: str, says: str) -> None:
@@ -174,6 +184,7 @@ class TestForms:
         path = f"/strategies/{told.id}/logs?follow=true&after=1-39"
         lines = told.caller.get(path, headers={"Accept": "application/x-ndjson"})
         assert lines.mimetype == "application/x-ndjson"
+        assert lines.text.startswith("\n"), "a sign of life is an empty line"
         records = [json.loads(line) for line in lines.text.splitlines() if line]
         assert [record.get("id") for record in records] == ["1-40", "1-41", None]
         assert records[-1]["event"] == "end"

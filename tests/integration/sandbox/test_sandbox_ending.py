@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sealed import Box, Live, group_directories, processes_of_uids, wait_until
@@ -118,7 +119,7 @@ def test_kill_ends_the_whole_tree(box: Box, source: str) -> None:
     uid = int(str(live.sandbox.isolation["host_uid"]))
     assert processes_of_uids(uid, uid)
     live.sandbox.kill()
-    wait_until(lambda: not processes_of_uids(uid, uid), "its processes are gone", 2)
+    wait_until(lambda: not processes_of_uids(uid, uid), "its processes are gone")
     outcome = live.finish().outcome
     assert outcome.exit_code == 128 + outcome.signal if outcome.signal else False
     assert not outcome.oom
@@ -137,10 +138,8 @@ def test_kill_from_another_thread_while_one_waits(box: Box) -> None:
 def test_a_background_process_ends_with_the_program(box: Box) -> None:
     live = box.start("import os, time\nif os.fork() == 0:\n    time.sleep(3600)\nprint('out')")
     uid = int(str(live.sandbox.isolation["host_uid"]))
-    begun_s = time.monotonic()
-    assert live.finish().outcome.exit_code == 0
-    assert time.monotonic() - begun_s < 10
-    wait_until(lambda: not processes_of_uids(uid, uid), "its processes are gone", 2)
+    assert live.finish().outcome.exit_code == 0  # long before the background's hour is over
+    wait_until(lambda: not processes_of_uids(uid, uid), "its processes are gone")
 
 
 def test_the_sandbox_ends_with_the_thread_that_started_it(box: Box) -> None:
@@ -164,10 +163,23 @@ boxes[0].finish()
 """
 
 
+@contextlib.contextmanager
+def killing(*processes: subprocess.Popen[Any]) -> Iterator[None]:
+    """A test that fails is not held up by what it started."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+
+
 def test_all_ends_when_the_runner_is_killed() -> None:
     name, first_uid = f"killed-{os.getpid()}", 320_000
     command = [sys.executable, "-c", RUNNER, name, str(first_uid)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as runner:
+    with (
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as runner,
+        killing(runner),
+    ):
         assert runner.stdout is not None
         netd_pid = int(runner.stdout.readline())
         assert len(processes_of_uids(first_uid, first_uid + 9)) >= 6
@@ -185,6 +197,7 @@ def test_left_overs_of_a_predecessor_are_swept() -> None:
     with (
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as runner,
         subprocess.Popen(["sleep", "600"]) as orphan,
+        killing(runner, orphan),
     ):
         assert runner.stdout is not None
         netd_pid = int(runner.stdout.readline())
@@ -197,7 +210,7 @@ def test_left_overs_of_a_predecessor_are_swept() -> None:
         runner.wait()
         assert orphan.poll() is None
         second = Host.open(HostConfig(name=name, ready_slots=1, first_uid=first_uid))
-        assert orphan.wait(timeout=5) == -signal.SIGKILL
+        assert orphan.wait(timeout=60) == -signal.SIGKILL
     assert group_directories(name) == []
     second.close()
     assert control_groups(f"sequence-{name}") == []
@@ -214,7 +227,7 @@ def test_close_kills_what_still_runs() -> None:
     host = Host.open(HostConfig(name=f"closed-{os.getpid()}", ready_slots=1, first_uid=340_000))
     sandbox = host.spawn(Program(argv=["-c", "import signal; signal.pause()"]), "run")
     host.close()
-    wait_until(lambda: not processes_of_uids(340_000, 340_009), "its processes are gone", 2)
+    wait_until(lambda: not processes_of_uids(340_000, 340_009), "its processes are gone")
     assert sandbox.finish().signal == signal.SIGKILL
 
 
@@ -278,7 +291,7 @@ def test_a_hundred_runs_leak_nothing() -> None:
     wait_until(lambda: _open_files() <= before, "our descriptors")
     assert threading.active_count() == threads
     assert group_directories(config.name) == []
-    wait_until(lambda: not processes_of_uids(350_000, 350_009), "its processes are gone", 2)
+    wait_until(lambda: not processes_of_uids(350_000, 350_009), "its processes are gone")
     netd_pid = host.netd_pid
     host.close()
     assert not Path(f"/proc/{netd_pid}").exists()

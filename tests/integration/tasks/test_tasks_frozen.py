@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from support.groups import control_groups
+from support.groups import control_groups, pids_of
 from support.runner import Station, station
 from support.waiting import wait_until
 from support.worker import Worker
@@ -52,19 +52,6 @@ def worker(place: Station, log: Path) -> Iterator[Worker]:
         assert control_groups(f"sequence-{place.environ['RUNNER_NAME']}*") == []
     finally:
         made.kill()
-
-
-def pids_of(run_id: str) -> list[str]:
-    """The processes of a run, as the kernel counts them."""
-    groups = control_groups(run_id)
-    return sorted({pid for group in groups for pid in _read(group / "cgroup.procs").split()})
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text()
-    except OSError:
-        return ""  # the run was cleared away meanwhile
 
 
 def test_its_program_is_dead_before_the_lease_is(

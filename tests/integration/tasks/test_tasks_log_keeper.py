@@ -20,9 +20,10 @@ from app.logs import stream
 from app.logs.archive import Archive
 from app.logs.chunks import ChunkStore
 from app.logs.models import LogChunk
+from app.logs.retention import Forgetting, Retention
 from app.logs.source import LogSource
 from app.logs.stream import Block
-from tasks.logs.keeper import LogKeeper, LogSweep, Retention
+from tasks.logs.keeper import LogKeeper, LogSweep
 
 DAY_S = 86_400
 
@@ -30,7 +31,7 @@ DAY_S = 86_400
 def sweep_of(stage: Stage, url: str = "", *, days: float = 0, max_bytes: int = 1 << 30) -> LogSweep:
     services = stage.web.services
     source = LogSource(services.database, services.redis, ChunkStore(url))
-    return LogSweep(Archive(source), Retention(days, max_bytes))
+    return LogSweep(Archive(source), Forgetting(source, Retention(days, max_bytes, 20)))
 
 
 @pytest.fixture(params=["database", "objects"])

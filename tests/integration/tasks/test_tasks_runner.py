@@ -206,6 +206,23 @@ def test_a_full_workspace_is_called_so_and_not_out_of_memory(place: Station) -> 
     place.wait_for(strategy_id, "stopped")
 
 
+def test_too_many_file_locks_are_called_so(place: Station) -> None:
+    strategy_id = place.start(
+        """
+        import fcntl
+        with open("locked", "wb") as file:
+            for position in range(1 << 30, 0, -2):
+                fcntl.lockf(file, fcntl.LOCK_EX, 1, position)
+        """
+    )
+    run_id = place.wait_for_run(strategy_id, 1, "file_locks")
+    place.caller.ask(strategy_id, "stop")
+    (_, text), (_, last) = place.lines(strategy_id, run_id)[-2:]
+    assert text.startswith("it held more than 10000 file locks")
+    assert last.startswith("ended with signal SIGKILL; file locks")
+    place.wait_for(strategy_id, "stopped")
+
+
 def test_a_program_that_kills_itself_is_not_out_of_memory(place: Station) -> None:
     strategy_id = place.start("import os; os.kill(os.getpid(), 9)")
     place.wait_for_run(strategy_id, 1, "signal")
@@ -308,7 +325,7 @@ def test_a_flood_is_kept_in_order_and_to_the_last_line(place: Station) -> None:
 
 def test_a_deeply_nested_manifest_arrives(place: Station) -> None:
     manifest: dict[str, object] = {}
-    for _ in range(400):
+    for _ in range(99):
         manifest = {"a": manifest}
     strategy_id = place.start(
         "import json, os; print(len(open(os.environ['SEQUENCE_STRATEGY_MANIFEST']).read()) > 400)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -140,18 +141,47 @@ def test_what_nobody_claimed_is_announced_again(
     assert sweep.run_once() == 0
 
 
-def test_a_queue_is_never_filled_beyond_twice_what_waits(
+def test_a_clock_stepped_back_forgets_no_message(
+    sweep: Sweep, waiting: str, rows: Rows, redis: Redis
+) -> None:
+    rows.change(waiting, announced_at=rows.now() + 3600)
+    redis.delete("default")
+    assert sweep.run_once() == 1
+    assert redis.llen("default") == 1
+    assert sweep.run_once() == 0
+
+
+def test_as_many_are_announced_again_as_messages_are_missing(
     sweep: Sweep, caller: Caller, rows: Rows, redis: Redis
 ) -> None:
     ids = [
         caller.created(f"s{number}", start_immediately=True)["strategy_id"] for number in range(4)
     ]
-    redis.lpop("default")
+    for number, strategy_id in enumerate(ids):
+        rows.change(strategy_id, announced_at=rows.now() - REQUEUE_AFTER_S - 10 + number)
+    # One is taken by a runner that stands still from then on: the oldest, as Redis hands them out.
+    swallowed = redis.rpop("default")
+    assert swallowed is not None
+    assert sweep.run_once() == 1
+    assert redis.llen("default") == 4
+    newest = json.loads(redis.lrange("default", 0, 0)[0])
+    assert newest["headers"]["argsrepr"] == f"['{ids[0]}']"
     for _ in range(10):
         for strategy_id in ids:
             rows.change(strategy_id, announced_at=rows.now() - REQUEUE_AFTER_S - 1)
-        sweep.run_once()
-        assert redis.llen("default") <= 8
+        assert sweep.run_once() == 0
+        assert redis.llen("default") == 4
+
+
+def test_a_swallowed_announcement_costs_less_than_is_promised() -> None:
+    """From a runner's death to its strategies elsewhere: 20 s at most, with the defaults."""
+    from support.environments import settings
+
+    default = settings()
+    sweeps_s = 3 * default.sweep_s  # the lease is first seen, is over, the message is missed
+    start_s = 1.0
+    lost_s = default.lease_s + default.requeue_after_s + sweeps_s + start_s
+    assert lost_s <= 20
 
 
 def test_queues_are_looked_at_one_by_one(

@@ -104,7 +104,12 @@ def test_the_scheduler_finds_what_is_lost_and_ends_when_told(place: Station) -> 
     scheduler = subprocess.Popen(
         [sys.executable, "-m", "tasks.scheduler"],
         cwd=ROOT,
-        env={**place.environ, "SWEEP_SECS": "0.05", "PATH": os.environ["PATH"]},
+        # It looks at a lease for that long before it takes it away.
+        env={
+            **place.environ,
+            **{"SWEEP_SECS": "0.05", "LEASE_SECS": "2", "HEARTBEAT_SECS": "0.5"},
+            "PATH": os.environ["PATH"],
+        },
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

@@ -6,19 +6,9 @@ from pathlib import Path
 
 import pytest
 from cli_api_server import LocalApi, local_api
+from cli_samples import KEY, MINIMAL_TOML
 
 from sequence_cli.main import main
-
-KEY = "seq_test_" + "5" * 64
-
-MINIMAL_TOML = """\
-[strategy]
-name = "heartbeat"
-runtime = "python"
-
-[hosted]
-entrypoint = "main.py"
-"""
 
 
 @dataclass(frozen=True)

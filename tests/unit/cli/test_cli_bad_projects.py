@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL_TOML
+from cli_samples import MINIMAL_TOML
 
 
 @pytest.fixture
@@ -106,24 +106,6 @@ def test_all_problems_at_once(fails, project: Path) -> None:
 )
 def test_missing_keys(lines: str, message: str, fails, project: Path) -> None:
     (project / "Sequence.toml").write_text(lines + "\n")
-    assert message in fails()
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        ("mode = 'open'", "hosted.network.mode is 'open': use one of internet, none, allow"),
-        ("allow = 'a.com'", "hosted.network.allow needs mode = 'allow' beside it"),
-        ("mode = 'allow'\nallow = ['a.com:25']", "hosted.network.allow: 'a.com:25': port 25 is for "
-         "mail, which is closed to every strategy; an entry is a host name, *.name"),
-        ("mode = 'allow'\nallow = ['a.com', '10.0.0.1', 'x']", "reaches into 10.0.0.0/8 "
-         "(a private network)"),
-    ],
-)  # fmt: skip
-def test_network_policies_that_no_runner_takes(
-    lines: str, message: str, fails, project: Path
-) -> None:
-    (project / "Sequence.toml").write_text(f"{MINIMAL_TOML}[hosted.network]\n{lines}\n")
     assert message in fails()
 
 

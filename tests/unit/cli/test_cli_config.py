@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cli_api_server import Answer, error_answer, local_api
-from conftest import KEY
+from cli_samples import KEY
 
 from sequence_cli.config_file import ConfigFile, Profile, load_config, save_config
 from sequence_cli.connection import ConnectionOptions, resolve_connection

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cli_api_server import STRATEGY_ID, Answer, Received, error_answer, strategy_row
-from conftest import KEY
+from cli_samples import KEY
 
 FULL_TOML = """\
 [strategy]

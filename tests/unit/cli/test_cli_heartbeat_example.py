@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cli_api_server import RUN_ID, Answer, LocalApi, local_api
-from conftest import KEY
+from cli_samples import KEY
 
 from sequence_cli.project.deployment import Overrides, prepare_deployment
 

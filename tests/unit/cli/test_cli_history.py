@@ -146,6 +146,7 @@ def test_a_crash_shows_its_traceback_and_last_lines(past: Past) -> None:
         (run_row("timeout", 143), "It ran as long as hosted.resources.timeout_secs allows"),
         (run_row("signal", 139), "It was killed by signal SIGSEGV, not by the platform."),
         (run_row("exit_nonzero", 3), "It ended with exit code 3; it said nothing on stderr."),
+        (run_row("file_locks", 137), "It held more file locks than a run may"),
         (run_row("stalled", 143), "It wrote nothing for as long as hosted.watchdog"),
         (run_row("replaced", 0), "Its schedule replaced it by a new run"),
         (run_row("evicted", 0), "Its runner shut down"),

@@ -16,7 +16,7 @@ from cli_api_server import (
     error_answer,
     strategy_row,
 )
-from conftest import KEY
+from cli_samples import KEY
 from hypothesis import given
 from hypothesis import strategies as st
 

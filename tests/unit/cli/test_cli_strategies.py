@@ -18,7 +18,7 @@ from cli_api_server import (
     one_strategy,
     strategy_row,
 )
-from conftest import KEY
+from cli_samples import KEY
 
 from app.strategies.states import Reason
 from sequence_cli.api.client import ApiClient

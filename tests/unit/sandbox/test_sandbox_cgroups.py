@@ -21,7 +21,7 @@ V1_MOUNTS = """\
 34 25 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
 """
 V1_MEMBER = """\
-12:memory:/work/a
+12:memory:/jobs/a
 11:cpu,cpuacct:/
 10:pids:/user.slice
 9:freezer:/
@@ -34,7 +34,7 @@ V2_MOUNTS = "29 22 0:25 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelega
 def test_hybrid_host_with_shared_mounts() -> None:
     found = mounts.find(V1_MOUNTS, V1_MEMBER)
     assert found.v1 == {
-        "memory": Path("/sys/fs/cgroup/memory/work/a"),
+        "memory": Path("/sys/fs/cgroup/memory/jobs/a"),
         "cpu": Path("/sys/fs/cgroup/cpu,cpuacct"),
         "cpuacct": Path("/sys/fs/cgroup/cpu,cpuacct"),
         "pids": Path("/sys/fs/cgroup/pids/user.slice"),

@@ -90,7 +90,12 @@ def test_every_call_that_no_rule_names_passes(name: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINE_NAMES)
 @pytest.mark.parametrize(
-    ("names", "expected"), [(seccomp._ABSENT, bpf.ENOSYS), (seccomp._FORBIDDEN, bpf.EPERM)]
+    ("names", "expected"),
+    [
+        (seccomp._ABSENT, bpf.ENOSYS),
+        (seccomp._FORBIDDEN, bpf.EPERM),
+        (seccomp._WITHOUT_EFFECT, bpf.refuse(0)),
+    ],
 )
 @pytest.mark.parametrize("argument", [0, 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF])
 def test_listed_calls_are_refused_whatever_their_arguments(
@@ -112,7 +117,14 @@ def test_every_value_that_a_rule_compares(verdict, high: int) -> None:  # type: 
     for bit in range(32):
         flag = 1 << bit
         is_new = bool(flag & seccomp._NEW_NAMESPACES)
-        assert verdict("clone", high | flag | 17) == (bpf.EPERM if is_new else bpf.ALLOW)
+        is_odd_thread = flag == 0x10000
+        expected = bpf.EPERM if is_new or is_odd_thread else bpf.ALLOW
+        assert verdict("clone", high | flag | 17) == expected
+        assert verdict("clone", high | flag | 0x10400) == (bpf.EPERM if is_new else bpf.ALLOW)
+    for command in range(2048):
+        refused = {36: errno.EINVAL, 37: errno.EINVAL, 38: errno.EINVAL, 1026: errno.EPERM}
+        expected = bpf.refuse(refused[command]) if command in refused else bpf.ALLOW
+        assert verdict("fcntl", 3, high | command) == expected
     for request in (0x5412, 0x541C, 0x541D, 0x5423):
         assert verdict("ioctl", 0, high | request) == bpf.EPERM
     for request in (0x5401, 0x5411, 0x5413, 0x541B, 0x541E, 0x5422, 0x5424):

@@ -47,6 +47,8 @@ ENDINGS = [
     (Ending(PROGRAM, 137), (Event.FAIL, Reason.SIGNAL)),
     (Ending(PROGRAM, 137, was_oom=True), (Event.FAIL, Reason.OOM)),
     (Ending(PROGRAM, 0, was_oom=True), (Event.FAIL, Reason.OOM)),
+    (Ending(PROGRAM, 137, too_many_locks=True), (Event.FAIL, Reason.FILE_LOCKS)),
+    (Ending(PROGRAM, 137, too_many_locks=True, was_oom=True), (Event.FAIL, Reason.OOM)),
     (Ending(PROGRAM, 1, full=("/workspace",)), (Event.FAIL, Reason.WORKSPACE_FULL)),
     (Ending(PROGRAM, 135, full=("/workspace",)), (Event.FAIL, Reason.WORKSPACE_FULL)),
     (Ending(PROGRAM, 1, full=("/tmp",)), (Event.FAIL, Reason.EXIT_NONZERO)),

@@ -72,7 +72,7 @@ def test_a_claim_shows_nothing_of_its_content() -> None:
         (
             Ending(Cause.PROGRAM, 137, was_oom=True),
             Verdict(True, "failed", "oom", restart_in_s=1.0),
-            "out of memory: the kernel killed it (signal SIGKILL); oom, restarts in 1 s",
+            "out of memory: the kernel killed it (signal SIGKILL); oom, restarts in 1.0 s",
         ),
         (
             Ending(Cause.PROGRAM, 139),
@@ -121,6 +121,13 @@ def test_the_farewell_says_how_it_ended_and_what_follows(
     ("ending", "lines"),
     [
         (Ending(Cause.PROGRAM, 1), []),
+        (
+            Ending(Cause.PROGRAM, 137, too_many_locks=True),
+            [
+                "it held more than 10000 file locks (fcntl), which take memory of the host that"
+                " memory_mb does not count, and was killed; release locks, or lock fewer ranges"
+            ],
+        ),
         (
             Ending(Cause.PROGRAM, 0, full=("/workspace", "/tmp")),
             [
