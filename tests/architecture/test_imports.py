@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("app", "tasks", "sandbox", "sequence_cli")
+PACKAGES = ("app", "market", "tasks", "sandbox", "sequence_cli")
 FORBIDDEN = {
     "app": {"tasks", "sandbox", "sequence_cli"},
-    "tasks": {"sequence_cli"},
-    "sandbox": {"app", "tasks", "sequence_cli"},
-    "sequence_cli": {"app", "tasks", "sandbox"},
+    "market": {"app", "tasks", "sandbox", "sequence_cli"},
+    "tasks": {"market", "sequence_cli"},
+    "sandbox": {"app", "market", "tasks", "sequence_cli"},
+    "sequence_cli": {"app", "market", "tasks", "sandbox"},
 }
 # The composition roots: importing one of them starts a process's life.
 ENTRY_POINTS = {"app.wsgi", "app.migrations.env", "tasks.worker", "tasks.flower_app"}

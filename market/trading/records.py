@@ -1,0 +1,61 @@
+"""What the desk remembers of what it sent and what it traded."""
+
+from dataclasses import dataclass, field
+
+from market.engine import BookKey, Order, Side
+from market.fixed_point import ONE_DOLLAR_1E9
+from market.symbols import Instrument
+from market.trading.graph import GraphRun
+from market.trading.spec import Node
+
+
+def node_order_id(graph_id: str, node_id: str, number: int) -> str:
+    """The name of one order of a node; callers find their fills by its beginning."""
+    return f"graph:{graph_id}:{node_id}:{number}"
+
+
+def book_side(side: Side, instrument: Instrument) -> Side:
+    """The side in the book: to buy NO is to sell YES."""
+    return side.opposite if instrument.is_mirrored else side
+
+
+def turned(price_1e9: int, instrument: Instrument) -> int:
+    """A price of the instrument as one of its book, and back."""
+    return ONE_DOLLAR_1E9 - price_1e9 if instrument.is_mirrored else price_1e9
+
+
+@dataclass(slots=True, eq=False)
+class GraphEntry:
+    """A graph of one owner: `digest` is that of the body it came with."""
+
+    owner: str
+    run: GraphRun
+    digest: str
+    sent: list["Placed"] = field(default_factory=list)
+    # (due_ns, node_id, qty_1e8) of what pacing holds back.
+    waiting: list[tuple[int, str, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Placed:
+    """One order as its owner knows it, and the book that has it."""
+
+    entry: GraphEntry
+    node: Node
+    name: str
+    key: BookKey
+    order: Order
+    created_ns: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One trade from its owner's side, in prices of the instrument."""
+
+    placed: Placed
+    price_1e9: int
+    qty_1e8: int
+    fee_1e17: int
+    is_taker: bool
+    ts_ns: int
