@@ -56,6 +56,8 @@ lock: ## Resolve the requirements anew, with hashes and without any address (nee
 		--python-version 3.11 --upgrade -q -o requirements.txt
 	@uv pip compile pyproject.toml --extra dev -c requirements.txt --generate-hashes \
 		--no-emit-index-url --no-header --python-version 3.11 -q -o requirements-dev.txt
+	@uv pip compile pyproject.toml --extra ccxt -c requirements-dev.txt --generate-hashes \
+		--no-emit-index-url --no-header --python-version 3.11 -q -o requirements-ccxt.txt
 
 openapi: ## Write docs/openapi.json anew from the routes
 	@$(BIN)/python -m app.openapi.specification > docs/openapi.json
