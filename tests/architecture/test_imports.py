@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("app", "market", "tasks", "sandbox", "sequence_cli")
 FORBIDDEN = {
-    "app": {"tasks", "sandbox", "sequence_cli"},
-    "market": {"app", "tasks", "sandbox", "sequence_cli"},
+    "app": {"market", "tasks", "sandbox", "sequence_cli"},
+    "market": {"tasks", "sandbox", "sequence_cli"},
     "tasks": {"market", "sequence_cli"},
     "sandbox": {"app", "market", "tasks", "sequence_cli"},
     "sequence_cli": {"app", "market", "tasks", "sandbox"},
