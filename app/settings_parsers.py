@@ -108,6 +108,11 @@ def http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def optional_http_url(value: str) -> str:
+    """Empty, or an http or https URL."""
+    return http_url(value) if value else ""
+
+
 def key_of_32_bytes(value: str) -> str:
     """A key of 32 bytes in base64, kept as text."""
     try:

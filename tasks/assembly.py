@@ -73,7 +73,7 @@ def assemble(settings: Settings) -> Assembly:
         sqlalchemy.exc.SQLAlchemyError: the database is away or has no schema.
     """
     identity = identify(settings.runner_name)
-    relay, api_url = api_relay(settings.sequence_api_url)
+    relay, api_url = api_relay(settings.strategies_api_url)
     news = NetworkNews()
     host = Host.open(
         HostConfig(

@@ -18,6 +18,7 @@ from support.redis_server import RedisServer
 from app import migrations
 from app.database import Database
 from app.models import Base
+from market.store import models as _market  # noqa: F401 - its tables are emptied as well
 
 _ONE_AFTER_THE_OTHER = ("tests/hostile/", "tests/integration/sandbox/")
 
