@@ -2,26 +2,16 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from market.engine import BookKey, Order, OrderBook, SelfTrade, Side, Trade, VenueBooks
+from market.engine import BookKey, VenueBooks
 from market.errors import SourceError
 from market.fixed_point import price_1e9, qty_1e8
-from market.sources.protocol import CROWD, Print
+from market.sources.mirror import BookMirror, Snapshot
+from market.sources.protocol import Print
 from market.symbols.models import VENUES
 
 LINE = '{"ts_ns": 1, "venue": "kraken", "market": "BTC-USD", "bids": [[px, sz]], "asks": []}'
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A whole book at one time: `(price_1e9, qty_1e8)` by level."""
-
-    ts_ns: int
-    key: BookKey
-    bids: tuple[tuple[int, int], ...]
-    asks: tuple[tuple[int, int], ...]
 
 
 def read_recording(lines: Iterable[str]) -> Iterator[Snapshot]:
@@ -50,8 +40,7 @@ class ReplaySource:
         self._snapshots = snapshots
         self._next = 0
         self._shift_ns = start_ns - snapshots[0].ts_ns if snapshots else 0
-        self._shown: dict[BookKey, dict[tuple[Side, int], Order]] = {}
-        self._count = 0
+        self._mirror = BookMirror()
 
     def keys(self) -> Sequence[BookKey]:
         """The books that this source fills."""
@@ -66,32 +55,9 @@ class ReplaySource:
             if ts_ns > until_ns:
                 break
             self._next += 1
-            trades = self._show(books.open(snapshot.key), snapshot)
+            trades = self._mirror.show(books.open(snapshot.key), snapshot)
             prints += (Print(ts_ns, snapshot.key, trade) for trade in trades)
         return prints
-
-    def _show(self, book: OrderBook, snapshot: Snapshot) -> list[Trade]:
-        """Cancel the levels that changed, then place what is new: never crossed with itself."""
-        shown = self._shown.setdefault(snapshot.key, {})
-        sides = ((Side.BUY, snapshot.bids), (Side.SELL, snapshot.asks))
-        wanted = {(side, price): qty for side, levels in sides for price, qty in levels}
-        for place, order in list(shown.items()):
-            if not order.is_live or order.open_1e8 != wanted.get(place):
-                book.cancel(order.order_id)
-                del shown[place]
-        trades: list[Trade] = []
-        for (side, price), qty in wanted.items():
-            if (side, price) in shown:
-                continue
-            self._count += 1
-            order = Order(f"{CROWD}{self._count}", CROWD, side, price, qty)
-            order.self_trade = SelfTrade.CANCEL_OLDEST
-            receipt = book.submit(order)
-            if receipt.rejection is not None:
-                raise SourceError(f"{snapshot.key}, {price} x {qty}: {receipt.rejection}")
-            trades += receipt.trades
-            shown[side, price] = order
-        return trades
 
 
 def _snapshot(row: Any) -> Snapshot:
