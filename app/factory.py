@@ -15,6 +15,7 @@ from app.broker import Announcer
 from app.clients.attempts import FailedAttempts
 from app.clients.service import KeyHasher
 from app.clients.uses import KeyUses
+from app.credentials.routes import blueprint as credentials
 from app.database import Database
 from app.deployments.routes import blueprint as deployments
 from app.errors import BadRequestError
@@ -58,7 +59,8 @@ def create_app(settings: Settings) -> Flask:
         proxied: Any = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops)
         app.wsgi_app = proxied  # type: ignore[method-assign] # Flask's own way to wrap
     api = envelope.EnvelopeApi(app)
-    for blueprint in (strategies, deployments, history, logs, runners, api_keys, account, health):
+    ours = (strategies, deployments, history, logs, runners, api_keys, credentials, account, health)
+    for blueprint in ours:
         api.register_blueprint(blueprint)
     app.register_blueprint(openapi)
     return app

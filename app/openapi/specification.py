@@ -30,6 +30,7 @@ _ERRORS = {
     "503": ("SERVICE_UNAVAILABLE", "A part of the platform is away.", "try again"),
     "default": ("INTERNAL_ERROR", "A fault of the platform.", "something went wrong on our side"),
 }
+_CONFLICTING = ("update_strategy", "rotate_key", "put_credential", "create_credential")
 _SECONDS = {"type": "integer", "description": "Unix seconds."}
 _SECONDS_OR_NULL = {"type": ["integer", "null"], "description": "Unix seconds, or null."}
 _NUMBER_OR_NULL = {"type": ["integer", "null"]}
@@ -150,7 +151,7 @@ def _complete(operation: Json, name: str, *, needs_key: bool, path: str) -> None
     bad += ["404"] if parts else []
     bad += ["400", "413", "422"] if name in BODIES else []
     bad += ["400"] if parameters else []
-    bad += ["409"] if name in ("update_strategy", "rotate_key") else []
+    bad += ["409"] if name in _CONFLICTING else []
     refused = {status: {"$ref": f"#/components/responses/{status}"} for status in sorted(set(bad))}
     operation["responses"] = good | refused
     if name == "ready":

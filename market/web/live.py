@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import inspect
-
 from app.clients.service import Principal
+from app.credentials import repository
 from app.database import Database
 from app.errors import AppError, ConflictError
 
@@ -42,3 +41,15 @@ def refuse_live(database: Database, caller: Principal, body: Mapping[str, Any]) 
 
 def connected_venues(database: Database, caller: Principal) -> set[str]:
     """The venues for which the caller's client has stored a key, in the caller's mode."""
+    with database.reading() as session:
+        return {row.venue for row in repository.of_caller(session, caller)}
+
+
+def _venues(body: Mapping[str, Any]) -> set[str]:
+    """The venues that a body names, as far as it can be read."""
+    nodes = body.get("nodes")
+    instruments = [body]
+    if isinstance(nodes, list):
+        found = (node.get("instrument") for node in nodes if isinstance(node, Mapping))
+        instruments = [one for one in found if isinstance(one, Mapping)]
+    return {one["venue"] for one in instruments if isinstance(one.get("venue"), str)}

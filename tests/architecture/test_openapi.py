@@ -14,6 +14,7 @@ from flask import Flask
 
 from app.api.auth import REQUIRES_KEY
 from app.api_keys.schemas import NewKeySchema, RotateSchema
+from app.credentials.schemas import CredentialBodySchema
 from app.deployments.schemas import RollbackSchema
 from app.factory import create_app
 from app.openapi.examples import BODIES
@@ -30,6 +31,8 @@ SCHEMAS = {
     "roll_back": RollbackSchema,
     "create_key": NewKeySchema,
     "rotate_key": RotateSchema,
+    "put_credential": CredentialBodySchema,
+    "create_credential": CredentialBodySchema,
 }
 TYPES = {
     "string": str,
