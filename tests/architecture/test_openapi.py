@@ -21,15 +21,19 @@ from app.openapi.specification import specification, text_of
 from app.settings import Role, load
 from app.strategies.schemas import CreateSchema
 from app.strategies.update_schemas import UpdateSchema
+from market.web import market_part
+from market.web.quotes_schemas import QuotesBatchSchema
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = base64.b64encode(bytes(32)).decode()
+PART = market_part()
 SCHEMAS = {
     "create_strategy": CreateSchema,
     "update_strategy": UpdateSchema,
     "roll_back": RollbackSchema,
     "create_key": NewKeySchema,
     "rotate_key": RotateSchema,
+    "quotes_batch": QuotesBatchSchema,
 }
 TYPES = {
     "string": str,
@@ -44,7 +48,9 @@ TYPES = {
 
 @pytest.fixture(scope="module")
 def app() -> Flask:
-    return create_app(load(Role.WEB, {"CREDENTIAL_PUBLIC_KEY": KEY, "API_KEY_HASH_KEY": KEY}))
+    return create_app(
+        load(Role.WEB, {"CREDENTIAL_PUBLIC_KEY": KEY, "API_KEY_HASH_KEY": KEY}), [PART]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +149,9 @@ def test_examples_of_answers_are_what_the_schemas_say(spec: dict[str, Any]) -> N
 
 
 def test_examples_of_bodies_are_taken() -> None:
-    assert set(BODIES) == set(SCHEMAS)
-    for name, body in BODIES.items():
+    bodies = {**BODIES, **PART.bodies}
+    assert set(bodies) == set(SCHEMAS)
+    for name, body in bodies.items():
         assert SCHEMAS[name]().validate(body) == {}, name
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from redis import Redis
 from sqlalchemy import update
 from support.api import Caller, Web, body
+from support.market import StillMarket
 from support.owners import claimed, claims_of
 from werkzeug.test import TestResponse
 
@@ -33,6 +35,7 @@ class Row:
 
     scope: Scope
     body: dict[str, Any] | None = None
+    query: str = ""
 
 
 MATRIX = {
@@ -51,6 +54,15 @@ MATRIX = {
     ("logs.read_logs", "GET"): Row(READ),
     ("runners.list_runners", "GET"): Row(READ),
     ("account.get_account", "GET"): Row(READ),
+    ("quotes.get_quote", "GET"): Row(READ),
+    ("quotes.get_quotes", "GET"): Row(READ, query="symbols=BTC-USD"),
+    ("quotes.quotes_batch", "POST"): Row(READ, {"symbols": ["BTC-USD"]}),
+    ("quotes.get_price_history", "GET"): Row(READ),
+    ("discovery.list_markets", "GET"): Row(READ),
+    ("discovery.get_settlement", "GET"): Row(READ),
+    ("venues.list_symbols", "GET"): Row(READ),
+    ("venues.get_fees", "GET"): Row(READ, query="ticker=BTC-USD"),
+    ("venues.list_edges", "GET"): Row(READ),
     ("api_keys.create_key", "POST"): Row(ADMIN, {}),
     ("api_keys.list_keys", "GET"): Row(ADMIN),
     ("api_keys.rotate_key", "POST"): Row(ADMIN),
@@ -64,7 +76,12 @@ _WITHOUT = (
     "create_key",
     "list_keys",
     "get_account",
+    # The market is the same for everybody.
+    *("get_quote", "get_quotes", "quotes_batch", "get_price_history"),
+    *("list_markets", "get_settlement", "list_symbols", "get_fees", "list_edges"),
 )
+MARKET = ("quotes.", "discovery.", "venues.")
+OF_EVERYBODY = ("<path:symbol>", "<path:slug>")
 WITH_OBJECT = [route for route in MATRIX if not route[0].endswith(_WITHOUT)]
 
 
@@ -111,7 +128,8 @@ class World:
     def object(self, path: str, code: str, *, is_sandbox: bool = False) -> str:
         """The path with the ids of new objects of this client in it."""
         owner, key_id = self.key(code, *ORDER, is_sandbox=is_sandbox)
-        path = path.replace("<key_id>", key_id)
+        path = path.replace("<key_id>", key_id).replace("<path:symbol>", "BTC-USD")
+        path = path.replace("<path:slug>", "KXWORLDCUPWINNER1-SPAIN")
         if "<strategy_id>" in path:
             has_run = "<run_id>" in path
             strategy_id = owner.created(f"s-{key_id}", start_immediately=has_run)["strategy_id"]
@@ -129,11 +147,15 @@ def world(web_process: Web) -> World:
 
 
 @pytest.fixture
-def send(route: tuple[str, str]) -> Callable[[Caller, str], TestResponse]:
+def send(route: tuple[str, str], redis: Redis) -> Callable[[Caller, str], TestResponse]:
     """One request to a path of the route."""
+    if route[0].startswith(MARKET):
+        StillMarket(redis).publish()
 
     def call(caller: Caller, path: str) -> TestResponse:
-        options = {} if MATRIX[route].body is None else {"json": MATRIX[route].body}
+        options: dict[str, Any] = {"query_string": MATRIX[route].query}
+        if MATRIX[route].body is not None:
+            options["json"] = MATRIX[route].body
         return caller.call(route[1], path, **options)
 
     return call
@@ -165,7 +187,11 @@ class TestForeignObjects:
         assert send(reader, foreign).status_code == expected
 
     def test_the_routes_above_are_those_with_an_object(self, world: World) -> None:
-        found = {route for route, rule in routes(world.web.flask).items() if "<" in rule}
+        found = {
+            route
+            for route, rule in routes(world.web.flask).items()
+            if "<" in rule and not rule.endswith(OF_EVERYBODY)
+        }
         assert found == set(WITH_OBJECT)
 
 
