@@ -40,16 +40,13 @@ def status_row(
     lags = done_ns is not None and now_ns < done_ns + STATUS_LAG_NS
     if status == GraphStatus.COMPLETED and lags:
         status = GraphStatus.ACTIVE
-    shown = ("state", "qty_1e8", "filled_qty_1e8", "reason")
+    shown = ("node_id", "state", "qty_1e8", "filled_qty_1e8", "reason")
     return {
         "graph_id": graph_id,
         "status": str(status),
         "node_count": len(state["nodes"]),
         "edge_count": edge_count,
-        "nodes": [
-            {"node_id": name, **{key: node[key] for key in shown}}
-            for name, node in state["nodes"].items()
-        ],
+        "nodes": [{key: node[key] for key in shown} for node in state["nodes"]],
     }
 
 

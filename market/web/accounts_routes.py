@@ -41,7 +41,7 @@ def list_unified_positions(query: dict[str, Any]) -> Any:
     """Cash, coins and event contracts in dollars; the totals are of all of them."""
     asked = query["include_closed"]
     found = market().trading.ask(caller(), "positions", include_closed=asked)
-    venues, kinds = query["venues"], query["kinds"]
+    venues, kinds = query.get("venues"), query.get("kinds")
     rows = [
         row
         for row in found["positions"]

@@ -50,6 +50,7 @@ def submit_graph(body: dict[str, Any]) -> Any:
 @blueprint.response(200, PreviewSchema)
 def preview_order(body: dict[str, Any]) -> Any:
     """What an order in the simple form would cost now, on each venue; nothing is sent."""
+    trading.check_text(body)
     return market().trading.ask(caller(), "preview", body=body)
 
 
@@ -142,4 +143,3 @@ def resume_graph(graph_id: str) -> Any:
         row = trading.graph(caller(), graph_id)
         raise ConflictError(f"the graph is {row['status']}: only a paused one can be resumed")
     return resumed
-

@@ -1,6 +1,7 @@
 """What the trading endpoints do: ask the market process, or read the rows that it wrote."""
 
 import hashlib
+import json
 import time
 import uuid
 from collections.abc import Callable
@@ -14,10 +15,12 @@ from app.api.context import services
 from app.clients.service import Principal
 from app.errors import (
     AppError,
+    BadRequestError,
     ConflictError,
     Detail,
     InvalidParamsError,
     NotFoundError,
+    TooLargeError,
     ValidationFailedError,
 )
 from market.calls import MarketCalls, UnansweredError
@@ -29,6 +32,8 @@ from market.trading.shapes import status_row
 from market.web.live import refuse_live
 
 _REMEMBERED_S = 60
+_MOST_BYTES = 256 << 10
+_MOST_DEEP = 20
 
 
 class TradingHaltedError(ConflictError):
@@ -53,6 +58,7 @@ class Trading:
         """
         if not caller.is_sandbox and body.get("is_sandbox") is not True:
             refuse_live(services().database, caller, body)
+        check_text(body)
         owner, digest = owner_of(caller), digest_of(body)
         earlier = None if key is not None else self._lost(owner, digest)
         name = earlier or f"req:{uuid.uuid4().hex}"
@@ -87,6 +93,28 @@ class Trading:
 def owner_of(caller: Principal) -> str:
     """The caller's account. Live and test keys have one each, and never see the other's."""
     return owner_name(caller.client_id, is_sandbox=caller.is_sandbox)
+
+
+def check_text(body: Any) -> None:
+    """Refuse what a database cannot keep: such a body must not come as far as the market.
+
+    Raises BadRequestError for odd text or numbers, TooLargeError.
+    """
+    try:
+        text = json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise BadRequestError(
+            "the body has a NaN, an unpaired surrogate, or is nested too deeply"
+        ) from None
+    if b"\\u0000" in text or _depth(body) > _MOST_DEEP:
+        raise BadRequestError("the body has a NUL character, or is nested too deeply")
+    if len(text) > _MOST_BYTES:
+        raise TooLargeError(f"the body has {len(text)} bytes; a graph has at most {_MOST_BYTES}")
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def done(answer: dict[str, Any]) -> Any:

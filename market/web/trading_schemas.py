@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from app.api.schema import RequestSchema, Text
-from market.web.fields import CommaSeparated
+from market.web.fields import comma_separated
 
 _MOST_ROWS = 500
 _MOST_1E8 = 10**20
@@ -28,8 +28,8 @@ class OrdersQuerySchema(PageSchema):
 class PositionsQuerySchema(RequestSchema):
     """Query of `GET /v1/positions/unified`: venues and kinds, separated by commas; none: all."""
 
-    venues = CommaSeparated(load_default=list)
-    kinds = CommaSeparated(load_default=list)
+    venues = comma_separated(20)
+    kinds = comma_separated(20)
     include_closed = fields.Boolean(load_default=False)
 
 
@@ -45,10 +45,10 @@ class SubmitSchema(Schema):
     class Meta:
         unknown = "include"
 
-    nodes = fields.Raw()
-    edges = fields.Raw()
-    graph_id = fields.Raw()
-    is_sandbox = fields.Raw()
+    nodes = fields.Raw(metadata={"type": "array", "items": {"type": "object"}})
+    edges = fields.Raw(metadata={"type": "array", "items": {"type": "object"}})
+    graph_id = fields.Raw(metadata={"type": "string"})
+    is_sandbox = fields.Raw(metadata={"type": "boolean"})
 
 
 class ConstraintsSchema(RequestSchema):
@@ -58,7 +58,7 @@ class ConstraintsSchema(RequestSchema):
 
 
 class AmendSchema(RequestSchema):
-    """Body of `PATCH /v1/orders/{node_order_id}`: the whole new quantity, the new limit, or both."""
+    """Body of `PATCH /v1/orders/{node_order_id}`: new whole quantity, new limit, or both."""
 
     new_qty_1e8 = fields.Integer(
         load_default=None, strict=True, validate=validate.Range(1, _MOST_1E8)

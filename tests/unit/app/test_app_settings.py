@@ -156,7 +156,7 @@ def test_the_example_file_lists_every_variable_with_its_unit() -> None:
 def test_every_variable_is_used() -> None:
     sources = [
         path.read_text()
-        for folder in ("app", "tasks", "deploy")
+        for folder in ("app", "market", "tasks", "deploy")
         for path in (ROOT / folder).rglob("*.py")
         if path.name != "settings.py"
     ]
