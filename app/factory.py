@@ -1,5 +1,6 @@
 """The web process is put together here."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Flask, request
@@ -27,6 +28,7 @@ from app.logs.routes import blueprint as logs
 from app.logs.source import LogSource
 from app.observability import configure_logging
 from app.openapi.routes import blueprint as openapi
+from app.parts import PARTS, Part
 from app.redis_client import connect
 from app.runners.routes import blueprint as runners
 from app.runners.wake import Waker
@@ -39,8 +41,8 @@ _RATE_TIMEOUT_S = 0.5
 _BODY_BEYOND_ARTIFACT_BYTES = 1 << 20
 
 
-def create_app(settings: Settings) -> Flask:
-    """The Flask application for these settings; connects to nothing yet."""
+def create_app(settings: Settings, parts: Sequence[Part] = ()) -> Flask:
+    """The Flask application for these settings, with what `parts` add; connects to nothing yet."""
     configure_logging(settings.log_level)
     app = Flask("app")
     limit = settings.artifact_max_bytes * 4 // 3 + _BODY_BEYOND_ARTIFACT_BYTES
@@ -62,6 +64,11 @@ def create_app(settings: Settings) -> Flask:
     ours = (strategies, deployments, history, logs, runners, api_keys, credentials, account, health)
     for blueprint in ours:
         api.register_blueprint(blueprint)
+    app.extensions[PARTS] = tuple(parts)
+    for part in parts:
+        part.attach(app, settings)
+        for blueprint in part.blueprints:
+            api.register_blueprint(blueprint)
     app.register_blueprint(openapi)
     return app
 

@@ -87,8 +87,9 @@ class MarketReader:
         return sorted(ticks, key=lambda tick: tick.ts_ns)
 
     def _load(self) -> tuple[str, Catalogue]:
-        catalogue_id, data = self._mget([names.CATALOGUE_ID, names.CATALOGUE])
-        if catalogue_id is None or data is None:
+        wanted = [names.HEARTBEAT, names.CATALOGUE_ID, names.CATALOGUE]
+        beat, catalogue_id, data = self._mget(wanted)
+        if beat is None or catalogue_id is None or data is None:
             raise MarketAwayError
         name = catalogue_id.decode()
         if self._catalogue is None or self._catalogue[0] != name:

@@ -142,14 +142,16 @@ class Clerk:
         self._floor.desk.clear(owner)
         return {"engaged": False}
 
-    def _positions(self, owner: str, _arguments: Arguments, now_ns: int) -> Any:
-        return unified_positions(self._floor.ledger, self._floor.books, owner, now_ns)
+    def _positions(self, owner: str, arguments: Arguments, now_ns: int) -> Any:
+        with_closed = arguments.get("include_closed", False)
+        ledger, books = self._floor.ledger, self._floor.books
+        return unified_positions(ledger, books, owner, now_ns, include_closed=with_closed)
 
     def _balances(self, owner: str, _arguments: Arguments, _now_ns: int) -> Any:
         return balances(self._floor.ledger, owner)
 
     def _preview(self, _owner: str, arguments: Arguments, _now_ns: int) -> Any:
-        return preview(arguments, self._floor.catalogue, self._floor.books)
+        return preview(arguments["body"], self._floor.catalogue, self._floor.books)
 
     def _reset(self, owner: str, _arguments: Arguments, now_ns: int) -> Any:
         cash_usd = self._floor.start_cash_usd[owner]

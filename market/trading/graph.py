@@ -94,8 +94,9 @@ class GraphRun:
             "done_ns": self.done_ns,
             "unfired": [at for at, one in enumerate(self.spec.edges) if one in self._unfired],
             "held": list(self._held),
-            "nodes": {
-                name: {
+            "nodes": [
+                {
+                    "node_id": name,
                     "state": run.state.value,
                     "qty_1e8": run.qty_1e8,
                     "filled_qty_1e8": run.filled_1e8,
@@ -103,7 +104,7 @@ class GraphRun:
                     "reason": run.reason,
                 }
                 for name, run in self.nodes.items()
-            },
+            ],
         }
 
     @classmethod
@@ -113,8 +114,8 @@ class GraphRun:
         run.is_paused, run._is_cancelled = state["is_paused"], state["is_cancelled"]
         run.done_ns, run._held = state["done_ns"], list(state["held"])
         run._unfired = [spec.edges[at] for at in state["unfired"]]
-        for name, kept in state["nodes"].items():
-            node = run.nodes[name]
+        for kept in state["nodes"]:
+            node = run.nodes[kept["node_id"]]
             node.state = NodeState(kept["state"])
             node.qty_1e8, node.filled_1e8 = kept["qty_1e8"], kept["filled_qty_1e8"]
             node.started_ns, node.reason = kept["started_ns"], kept["reason"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from app.api.auth import requires_key
-from app.errors import AppError
+from market.web.live import NotServedError
 
 _ALGOS = "WASM algos are not part of this platform; deploy a strategy (`sequence strategy deploy`)"
 _PERPETUALS = "perpetuals are not traded here, only spot pairs and prediction markets"
@@ -66,13 +66,6 @@ ROUTES = (
 )
 
 
-class NotServedError(AppError):
-    """Not a part of this platform; the message says what is there instead."""
-
-    status = 501
-    code = "NOT_IMPLEMENTED"
-
-
 blueprint = Blueprint("not_served", __name__, url_prefix="/v1")
 
 
@@ -84,6 +77,4 @@ def _refusal(why: str) -> Callable[..., Response]:
 
 
 for _route in ROUTES:
-    blueprint.add_url_rule(
-        _route.path, _route.name, _refusal(_route.why), methods=[_route.method]
-    )
+    blueprint.add_url_rule(_route.path, _route.name, _refusal(_route.why), methods=[_route.method])

@@ -14,6 +14,7 @@ from app.api.auth import REQUIRES_KEY
 from app.factory import create_app
 from app.settings import Role, example_file, load, variables
 from app.strategies.states import TRANSITIONS, Event, Reason, Status, diagram
+from market.web import market_part
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = base64.b64encode(bytes(32)).decode()
@@ -27,7 +28,7 @@ OPEN_ROUTES = {"health.live", "health.ready", "openapi.read_specification", "ope
 
 @pytest.fixture(scope="module")
 def app() -> Flask:
-    return create_app(load(Role.WEB, ENVIRON))
+    return create_app(load(Role.WEB, ENVIRON), [market_part()])
 
 
 def test_every_route_but_health_requires_a_key(app: Flask) -> None:
