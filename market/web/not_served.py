@@ -77,4 +77,8 @@ def _refusal(why: str) -> Callable[..., Response]:
 
 
 for _route in ROUTES:
-    blueprint.add_url_rule(_route.path, _route.name, _refusal(_route.why), methods=[_route.method])
+    _view = _refusal(_route.why)
+    blueprint.add_url_rule(_route.path, _route.name, _view, methods=[_route.method])
+    if _route.path.startswith("/ws/"):
+        # A handshake meets no rule for plain requests, and the other way round.
+        blueprint.add_url_rule(_route.path, _route.name, _view, websocket=True)

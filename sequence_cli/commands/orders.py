@@ -22,7 +22,12 @@ _SYMBOL_CHARS = 40
 def _options(command: Callable[..., int]) -> Callable[..., int]:
     for decorate in (
         click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON."),
-        click.option("--sandbox", is_flag=True, help="Those on paper, also with a live key."),
+        click.option(
+            "--sandbox",
+            is_flag=True,
+            expose_value=False,
+            help="Those on paper; of this platform's orders all are.",
+        ),
         click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True),
         click.option("--symbol", help="Only those of this symbol, written as in the order."),
     ):
@@ -34,10 +39,10 @@ def _options(command: Callable[..., int]) -> Callable[..., int]:
 @_options
 @with_connection
 def orders(
-    connection: Connection, symbol: str | None, limit: int, sandbox: bool, as_json: bool
+    connection: Connection, symbol: str | None, limit: int, as_json: bool
 ) -> int:
     """Show your orders, newest first."""
-    rows = MarketApi(ApiClient(connection)).orders(_query(symbol, limit, sandbox))
+    rows = MarketApi(ApiClient(connection)).orders(_query(symbol, limit))
     if as_json:
         click.echo(json.dumps({"orders": rows}))
     elif not rows:
@@ -51,10 +56,10 @@ def orders(
 @_options
 @with_connection
 def fills(
-    connection: Connection, symbol: str | None, limit: int, sandbox: bool, as_json: bool
+    connection: Connection, symbol: str | None, limit: int, as_json: bool
 ) -> int:
     """Show what was traded for you, newest first."""
-    rows = MarketApi(ApiClient(connection)).fills(_query(symbol, limit, sandbox))
+    rows = MarketApi(ApiClient(connection)).fills(_query(symbol, limit))
     if as_json:
         click.echo(json.dumps({"fills": rows}))
     elif not rows:
@@ -64,10 +69,8 @@ def fills(
     return 0
 
 
-def _query(symbol: str | None, limit: int, sandbox: bool) -> dict[str, str]:
-    query = {"limit": str(limit)}
-    query |= {"symbol": symbol} if symbol else {}
-    return query | ({"sandbox": "true"} if sandbox else {})
+def _query(symbol: str | None, limit: int) -> dict[str, str]:
+    return {"limit": str(limit)} | ({"symbol": symbol} if symbol else {})
 
 
 def _print(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

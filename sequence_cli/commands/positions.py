@@ -17,13 +17,14 @@ _HEADER = ("SYMBOL", "VENUE", "KIND", "QTY", "AVERAGE", "MARK", "VALUE USD", "OP
 
 @click.command()
 @click.option("--venue", "venues", multiple=True, help="Only there; may be repeated.")
-@click.option("--sandbox", is_flag=True, help="Those on paper, also with a live key.")
+@click.option(
+    "--sandbox", is_flag=True, expose_value=False, help="Those on paper; here all of them are."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the API's answer as JSON.")
 @with_connection
-def positions(connection: Connection, venues: tuple[str, ...], sandbox: bool, as_json: bool) -> int:
+def positions(connection: Connection, venues: tuple[str, ...], as_json: bool) -> int:
     """Show what you hold: cash, coins and event contracts, in dollars."""
     query = {"venues": ",".join(venues)} if venues else {}
-    query |= {"sandbox": "true"} if sandbox else {}
     answer = MarketApi(ApiClient(connection)).positions(query)
     if as_json:
         click.echo(json.dumps(answer))

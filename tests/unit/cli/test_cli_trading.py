@@ -243,7 +243,7 @@ class TestBooks:
             *("5", "0", "0.07", "open"),
         ]
         assert lines[2].split()[6:9] == ["-", "open", "(off_tick)"]
-        assert api.received[0].query == {"limit": "50", "symbol": "x", "sandbox": "true"}
+        assert api.received[0].query == {"limit": "50", "symbol": "x"}
         assert json.loads(run("orders", "--json").out) == {"orders": rows}
 
     def test_fills(self, api: LocalApi, run) -> None:
