@@ -16,7 +16,9 @@ from market.calls.names import REQUESTS, answer_key, request_key
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 100
-_LOOK_S = 0.5
+_LOOK_S = 0.1
+_AWAY_PAUSE_S = 0.5
+_CLOSE_WITHIN_S = 3.0
 _HELD = 500
 _ANSWER_KEPT_S = 10
 
@@ -51,7 +53,7 @@ class Inbox:
     def close(self) -> None:
         """Take no more; what was taken is still to be had from `take`."""
         self._ends.set()
-        self._thread.join(_LOOK_S * 4)
+        self._thread.join(_CLOSE_WITHIN_S)
 
     def take(self, wait_s: float, most: int) -> list[Request]:
         """Wait for a request at most this long; it and those behind it, `most` at most."""
@@ -75,7 +77,7 @@ class Inbox:
                 if not is_away:
                     log.warning("inbox_away", extra={"error": type(error).__name__})
                 is_away = True
-                self._ends.wait(_LOOK_S)
+                self._ends.wait(_AWAY_PAUSE_S)
 
     def _next(self) -> list[Request]:
         popped: Any = self._redis.blmpop(_LOOK_S, 1, REQUESTS, direction="LEFT", count=_AT_ONCE)

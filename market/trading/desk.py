@@ -7,6 +7,7 @@ from typing import Any
 from market.catalogue import Catalogue
 from market.engine import BookKey, Ledger, Order, Receipt, Rejection, Status, Trade, VenueBooks
 from market.errors import GraphConflictError, TradingHaltedError
+from market.fixed_point import snapped
 from market.sources import Print
 from market.sources.protocol import CROWD
 from market.trading import routing
@@ -262,7 +263,8 @@ class Desk:
         node = run.node
         key = routing.routes(node, self.catalogue, self.books)[0]
         lot = self.books.open(key).rules.lot_1e8
-        parts = routing.slices(node.qty_1e8, lot, node.execution.slices)
+        run.qty_1e8 = snapped(node.qty_1e8, lot)
+        parts = routing.slices(run.qty_1e8, lot, node.execution.slices)
         for at, part in enumerate(parts[1:], start=1):
             due = routing.due_ns(now_ns, node.execution.horizon_ms, len(parts), at)
             entry.waiting.append((due, node.node_id, part))

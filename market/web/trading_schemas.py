@@ -9,6 +9,7 @@ from market.web.fields import comma_separated
 
 _MOST_ROWS = 500
 _MOST_1E8 = 10**20
+_OBJECTS = {"type": ["array", "null"], "items": {"type": "object"}}
 
 
 class PageSchema(RequestSchema):
@@ -45,10 +46,10 @@ class SubmitSchema(Schema):
     class Meta:
         unknown = "include"
 
-    nodes = fields.Raw(metadata={"type": "array", "items": {"type": "object"}})
-    edges = fields.Raw(metadata={"type": "array", "items": {"type": "object"}})
-    graph_id = fields.Raw(metadata={"type": "string"})
-    is_sandbox = fields.Raw(metadata={"type": "boolean"})
+    nodes = fields.Raw(allow_none=True, metadata=_OBJECTS)
+    edges = fields.Raw(allow_none=True, metadata=_OBJECTS)
+    graph_id = fields.Raw(allow_none=True, metadata={"type": ["string", "null"]})
+    is_sandbox = fields.Raw(allow_none=True, metadata={"type": ["boolean", "null"]})
 
 
 class ConstraintsSchema(RequestSchema):

@@ -1,4 +1,4 @@
-"""Trading over HTTP: what strategies send, and what they are answered; the market is a real loop."""
+"""Trading over HTTP: what strategies send and are answered; the market is its real loop."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from redis import Redis
 from support.api import Caller, Web, error
+from support.market_thread import KALSHI as KALSHI_BOOK
+from support.market_thread import KRAKEN, POLYMARKET
 from support.waiting import wait_until
 
 from market.calls import MarketCalls
-from market.engine import BookKey
 from market.service.floor import Floor
 from market.web.trading import Trading
 
@@ -18,8 +19,7 @@ pytestmark = [
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
     pytest.mark.usefixtures("trading_floor"),
 ]
-KRAKEN = BookKey("kraken", "BTC-USD")
-KALSHI = "KXWORLDCUPWINNER1-SPAIN"
+KALSHI = KALSHI_BOOK.market
 
 
 @pytest.fixture
@@ -277,13 +277,12 @@ def test_a_market_that_has_not_resolved_pays_nothing(trader: Caller) -> None:
 def test_a_dollar_is_the_least_on_polymarket_and_below_the_bid_nothing_fills(
     trader: Caller, trading_floor: Floor
 ) -> None:
-    keys = [key for key in trading_floor.books if key.venue == "polymarket"]
-    key = next(one for one in keys if None not in trading_floor.books[one].best_prices_1e9())
+    key = POLYMARKET
     bid, ask = trading_floor.books[key].best_prices_1e9()
     assert bid is not None and ask is not None
     for price, qty, filled in ((ask + 10**6, 1.0, 0), (bid // 2, 50.0, 0), (ask + 10**6, 50.0, 50)):
-        price = price // 10**6 * 10**6
-        body = {"symbol": key.market, "side": "buy", "qty": qty, "limit_price": price / 1e9}
+        limit = price // 10**6 * 10**6 / 1e9
+        body = {"symbol": key.market, "side": "buy", "qty": qty, "limit_price": limit}
         name = f"graph:{place(trader, body)}:order:1"
         row = trader.get(f"/orders/{name}").json
         assert row["filled_qty_1e8"] == filled * 10**8, row

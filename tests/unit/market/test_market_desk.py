@@ -132,6 +132,19 @@ def test_the_answer_has_its_documented_fields(scene: Scene) -> None:
     }
 
 
+def test_a_quantity_that_misses_its_lot_by_float_noise_is_the_one_that_was_meant(
+    scene: Scene,
+) -> None:
+    # int(0.29 * 1e8) is 28999999, and int(1.16 * 1e8) is 115999999.
+    for qty in (0.29, 1.16):
+        assert int(qty * 1e8) % 1_000_000
+        scene.send(node("leg", POLY.yes_token_id, "buy", qty, 0.2))
+    assert [row["qty_1e8"] for row in scene.orders()] == [29_000_000, 116_000_000]
+    assert [row["status"] for row in scene.orders()] == ["open", "open"]
+    graph_id = scene.send(node("leg", POLY.yes_token_id, "buy", 4.35, 0.43))
+    assert scene.status(graph_id) == "completed"
+
+
 def test_two_legs_cross_by_a_tick_and_fills_name_their_graph(scene: Scene) -> None:
     graph_id = scene.send(
         node("kalshi-leg", KALSHI.slug, "buy", 1, 0.53, urgency="high"),
