@@ -38,9 +38,7 @@ def _options(command: Callable[..., int]) -> Callable[..., int]:
 @click.command()
 @_options
 @with_connection
-def orders(
-    connection: Connection, symbol: str | None, limit: int, as_json: bool
-) -> int:
+def orders(connection: Connection, symbol: str | None, limit: int, as_json: bool) -> int:
     """Show your orders, newest first."""
     rows = MarketApi(ApiClient(connection)).orders(_query(symbol, limit))
     if as_json:
@@ -55,9 +53,7 @@ def orders(
 @click.command()
 @_options
 @with_connection
-def fills(
-    connection: Connection, symbol: str | None, limit: int, as_json: bool
-) -> int:
+def fills(connection: Connection, symbol: str | None, limit: int, as_json: bool) -> int:
     """Show what was traded for you, newest first."""
     rows = MarketApi(ApiClient(connection)).fills(_query(symbol, limit))
     if as_json:
