@@ -6,6 +6,9 @@ greenlet costs a few kilobytes (docs/decisions/0002-gevent.md has the measuremen
 
 import os
 import sys
+import threading
+import time
+from typing import Any
 
 from app.settings import Role, SettingsError, load
 
@@ -25,3 +28,20 @@ loglevel = _settings.log_level
 proc_name = "sequence-web"
 # Two platforms of one user would fight for its path, and nothing here speaks to it.
 control_socket_disable = True
+
+_LOOK_EVERY_S = 0.2
+# gunicorn looks once a second whether it should go, and only then stops accepting: those who were
+# told to connect again would come back to the same worker.
+_STOPS_ACCEPTING_WITHIN_S = 1.2
+
+
+def post_worker_init(worker: Any) -> None:
+    """Streams stay open for hours: as soon as the worker is to go they are told to go first."""
+
+    def wait() -> None:
+        while worker.alive:
+            time.sleep(_LOOK_EVERY_S)
+        time.sleep(_STOPS_ACCEPTING_WITHIN_S)
+        worker.wsgi.extensions["market"].streams.shut_down()
+
+    threading.Thread(target=wait, name="stream-farewell", daemon=True).start()

@@ -10,6 +10,7 @@ from app.settings import Settings
 from market.web import context, errors, examples
 from market.web.discovery_routes import blueprint as discovery
 from market.web.quotes_routes import blueprint as quotes
+from market.web.stream_routes import blueprint as stream
 from market.web.venues_routes import blueprint as venues
 
 
@@ -20,7 +21,7 @@ def market_part() -> Part:
 
 def blueprints() -> Sequence[Any]:
     """The routes."""
-    return (quotes, discovery, venues)
+    return (quotes, discovery, venues, stream)
 
 
 def _attach(app: Flask, settings: Settings) -> None:

@@ -6,8 +6,12 @@ from typing import cast
 from flask import Flask, current_app
 
 from app.api.context import EXTENSION as SERVICES
+from app.api.context import Services
 from app.settings import Settings
 from market.feed import MarketReader
+from market.stream.hub import Hub
+from market.stream.limit import ConnectionLimit
+from market.stream.streams import Streams
 
 EXTENSION = "market"
 
@@ -17,11 +21,17 @@ class MarketServices:
     """The market as one web process sees it."""
 
     reader: MarketReader
+    streams: Streams
 
 
 def init_app(app: Flask, _settings: Settings) -> None:
     """Make them; connects to nothing yet."""
-    app.extensions[EXTENSION] = MarketServices(reader=MarketReader(app.extensions[SERVICES].redis))
+    services: Services = app.extensions[SERVICES]
+    reader = MarketReader(services.redis)
+    streams = Streams(
+        services.database, Hub(services.redis, reader), ConnectionLimit(services.redis)
+    )
+    app.extensions[EXTENSION] = MarketServices(reader, streams)
 
 
 def market() -> MarketServices:
