@@ -46,6 +46,16 @@ def find(session: Session, strategy_id: str, version: int) -> StrategyVersion | 
     return session.get(StrategyVersion, (strategy_id, version))
 
 
+def hold(session: Session, strategy_id: str, version: int) -> StrategyVersion | None:
+    """The same, to be copied: what it has sealed is not sealed for another key meanwhile."""
+    return session.get(
+        StrategyVersion,
+        (strategy_id, version),
+        with_for_update={"read": True},
+        populate_existing=True,
+    )
+
+
 def page(
     session: Session, strategy_id: str, *, before: int | None, limit: int
 ) -> Sequence[StrategyVersion]:
