@@ -18,6 +18,8 @@ from nacl.utils import random
 
 _KEY_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_KEYBYTES
 _NONCE_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
+_TAG_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_ABYTES
+_PAD_BYTES = 256
 _ALTERED = "the sealed value was altered or moved; deploy it again"
 
 
@@ -56,7 +58,7 @@ class Sealer:
         data_key = random(_KEY_BYTES)
         nonce = random(_NONCE_BYTES)
         ciphertext = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
-            json.dumps(value).encode(), _bound_to(strategy_id, column), nonce, data_key
+            _padded(json.dumps(value).encode()), _bound_to(strategy_id, column), nonce, data_key
         )
         return Sealed(ciphertext, nonce, self._box.encrypt(data_key), self.key_id)
 
@@ -132,6 +134,16 @@ def generate_key_pair() -> tuple[str, str]:
     private = PrivateKey.generate()
     encode = base64.b64encode
     return encode(bytes(private)).decode(), encode(bytes(private.public_key)).decode()
+
+
+def plain_bytes(ciphertext: bytes) -> int:
+    """The size of what a ciphertext was made of: a multiple of 256, but for old ones."""
+    return len(ciphertext) - _TAG_BYTES
+
+
+def _padded(text: bytes) -> bytes:
+    """JSON with blanks behind it: a ciphertext is as long as its text, and must not tell it."""
+    return text + b" " * (-len(text) % _PAD_BYTES)
 
 
 def _bound_to(strategy_id: str, column: str) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.secrets.envelope import EnvelopeError, Opener, Sealed, Sealer
+from app.secrets.envelope import EnvelopeError, Opener, Sealed, Sealer, plain_bytes
 
 MOST_LAYERS = 32
 MOST_BYTES = 65_536
@@ -51,6 +51,18 @@ def open_secrets(
             "are allowed: remove some, or deploy it again"
         )
     return secrets
+
+
+def layers_bytes(layers: Sequence[Mapping[str, str]]) -> int:
+    """The size of all layers; one that was altered counts for nothing, and opens nowhere."""
+    return sum(_plain_bytes(layer) for layer in layers)
+
+
+def _plain_bytes(layer: Mapping[str, str]) -> int:
+    try:
+        return plain_bytes(_sealed(layer).ciphertext)
+    except EnvelopeError:
+        return 0
 
 
 @dataclass(frozen=True)
