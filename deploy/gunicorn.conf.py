@@ -8,8 +8,14 @@ import os
 import sys
 import threading
 import time
+from contextlib import closing
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.database import Database
+from app.secrets.envelope import Sealer
+from app.secrets.keys import CredentialKeyError, check_sealing
 from app.settings import Role, SettingsError, load
 
 try:
@@ -45,3 +51,15 @@ def post_worker_init(worker: Any) -> None:
         worker.wsgi.extensions["market"].streams.shut_down()
 
     threading.Thread(target=wait, name="stream-farewell", daemon=True).start()
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to start with a key that no runner opens; each sealing looks again by itself."""
+    try:
+        url = _settings.database_url
+        with closing(Database(url)) as database, database.transaction() as session:
+            check_sealing(session, Sealer(_settings.credential_public_key).key_id)
+    except CredentialKeyError as error:
+        sys.exit(f"error: the web process cannot start: {error}")
+    except SQLAlchemyError as error:
+        server.log.warning("the database is away, the key is not checked: %s", type(error).__name__)
