@@ -13,6 +13,7 @@ from market.web.discovery_routes import blueprint as discovery
 from market.web.not_served import blueprint as not_served
 from market.web.orders_routes import blueprint as orders
 from market.web.quotes_routes import blueprint as quotes
+from market.web.stream_routes import blueprint as stream
 from market.web.venues_routes import blueprint as venues
 
 
@@ -25,7 +26,7 @@ def market_part() -> Part:
 
 def blueprints() -> Sequence[Any]:
     """The routes."""
-    return (quotes, discovery, venues, orders, accounts)
+    return (quotes, discovery, venues, stream, orders, accounts)
 
 
 def _attach(app: Flask, settings: Settings) -> None:
