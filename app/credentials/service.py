@@ -41,9 +41,9 @@ def store(
         raise ValidationFailedError([Detail(field, text) for field, (text,) in wrong.items()])
     try:
         with services.database.transaction() as session:
+            keys.hold(session, services.sealer.key_id)
             row = repository.find(session, caller, venue, locked=True)
             row = row or _empty(session, caller, venue)
-            keys.hold(session, services.sealer.key_id)
             _seal(services, row, body)
             session.flush()
             session.refresh(row)
