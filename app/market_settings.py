@@ -1,5 +1,6 @@
 """The settings of the paper market, and of the real service in its place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app import settings_parsers as parse
@@ -13,8 +14,9 @@ class MarketSettings(AccessSettings):
 
     market_source: str = variable(
         "MARKET_SOURCE",
-        "Where the paper market's prices come from: simulated, or replay of a recorded file.",
-        parser=parse.one_of("simulated", "replay"),
+        "Where the paper market's prices come from: simulated, replay of a recorded file, or ccxt:"
+        " the public books of real exchanges (needs requirements-ccxt.txt).",
+        parser=parse.one_of("simulated", "replay", "ccxt"),
         default="simulated",
     )
     market_seed: int = variable(
@@ -29,6 +31,13 @@ class MarketSettings(AccessSettings):
         "The recorded books that MARKET_SOURCE=replay shows: JSON lines.",
         parser=parse.text,
         unit="path of a file",
+    )
+    market_exchanges: Mapping[str, tuple[str, ...]] = variable(
+        "MARKET_EXCHANGES",
+        "The books that MARKET_SOURCE=ccxt shows, of coinbase, binance and kraken.",
+        parser=parse.books,
+        unit="exchange:pair, separated by commas",
+        default="coinbase:BTC-USD,coinbase:ETH-USD,kraken:BTC-USD,kraken:ETH-USD",
     )
     market_paper_cash_usd: int = variable(
         "MARKET_PAPER_CASH_USD",

@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_BOOK = re.compile(r"(binance|coinbase|kraken):([A-Z0-9]{1,12}-[A-Z]{3,4})")
 
 
 class InvalidValueError(ValueError):
@@ -181,3 +182,16 @@ def _split(value: str) -> SplitResult | None:
         return parts if parts.port is None or parts.port > 0 else None
     except ValueError:
         return None
+
+
+def books(value: str) -> Mapping[str, tuple[str, ...]]:
+    """`kraken:BTC-USD,coinbase:ETH-USD` as pairs by exchange."""
+    found: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        match = _BOOK.fullmatch(part)
+        if match is None:
+            raise InvalidValueError(
+                f"must name books as kraken:BTC-USD, of binance, coinbase and kraken, not {part!r}"
+            )
+        found[match[1]] = (*found.get(match[1], ()), match[2])
+    return found

@@ -16,6 +16,7 @@ class Role(StrEnum):
     FLOWER = "flower"
     ADMIN = "admin"
     MARKET = "market"
+    ROTATION = "rotate-keys"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,16 @@ greenlet costs a few kilobytes (docs/decisions/0002-gevent.md has the measuremen
 
 import os
 import sys
+import threading
+import time
+from contextlib import closing
+from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.database import Database
+from app.secrets.envelope import Sealer
+from app.secrets.keys import CredentialKeyError, check_sealing
 from app.settings import Role, SettingsError, load
 
 try:
@@ -25,3 +34,32 @@ loglevel = _settings.log_level
 proc_name = "sequence-web"
 # Two platforms of one user would fight for its path, and nothing here speaks to it.
 control_socket_disable = True
+
+_LOOK_EVERY_S = 0.2
+# gunicorn looks once a second whether it should go, and only then stops accepting: those who were
+# told to connect again would come back to the same worker.
+_STOPS_ACCEPTING_WITHIN_S = 1.2
+
+
+def post_worker_init(worker: Any) -> None:
+    """Streams stay open for hours: as soon as the worker is to go they are told to go first."""
+
+    def wait() -> None:
+        while worker.alive:
+            time.sleep(_LOOK_EVERY_S)
+        time.sleep(_STOPS_ACCEPTING_WITHIN_S)
+        worker.wsgi.extensions["market"].streams.shut_down()
+
+    threading.Thread(target=wait, name="stream-farewell", daemon=True).start()
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to start with a key that no runner opens; each sealing looks again by itself."""
+    try:
+        url = _settings.database_url
+        with closing(Database(url)) as database, database.transaction() as session:
+            check_sealing(session, Sealer(_settings.credential_public_key).key_id)
+    except CredentialKeyError as error:
+        sys.exit(f"error: the web process cannot start: {error}")
+    except SQLAlchemyError as error:
+        server.log.warning("the database is away, the key is not checked: %s", type(error).__name__)

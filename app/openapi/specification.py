@@ -158,7 +158,7 @@ def _complete(operation: Json, known: _Known) -> None:
     if known.body is not None:
         operation["requestBody"]["content"]["application/json"]["example"] = known.body
         operation["requestBody"]["required"] = name != "rotate_key"
-    good = {k: v for k, v in operation["responses"].items() if k.startswith("2")}
+    good = {k: v for k, v in operation["responses"].items() if k.startswith(("1", "2"))}
     good = good or {"200": copy.deepcopy(_STATUS)}
     for response in good.values():
         _add_example(response, known.answer, _LIMITED if needs_key else _LIMITED[:1])

@@ -72,6 +72,11 @@ class MarketReader:
             self._load()
         raise MarketAwayError
 
+    def snapshots(self, keys: Iterable[BookKey]) -> Mapping[BookKey, Snapshot]:
+        """The latest images, whether or not a market process lives; some may be missing."""
+        keys = list(keys)
+        return self._decode(keys, self._mget(list(map(names.book_key, keys))))
+
     def is_alive(self) -> bool:
         """Whether a market process lives."""
         return bool(self._redis.exists(names.HEARTBEAT))

@@ -8,6 +8,7 @@ from app.settings import Settings, SettingsError
 from market.catalogue import Catalogue, Listing, simulated_catalogue
 from market.engine import BookKey
 from market.sources import PriceSource, ReplaySource, SimulatedSource, read_recording
+from market.sources.exchanges import exchange_source
 from market.symbols.models import KALSHI, PREDICTION_VENUES
 
 NS_PER_S = 1_000_000_000
@@ -30,6 +31,9 @@ def listed(settings: Settings, now_ns: int, began_s: int) -> Listed:
     if settings.market_source == "simulated":
         catalogue = simulated_catalogue(settings.market_seed, began_s)
         return Listed(catalogue, SimulatedSource(catalogue, settings.market_seed, now_ns))
+    if settings.market_source == "ccxt":
+        source_of_all = exchange_source(settings.market_exchanges)
+        return Listed(catalogue_of(source_of_all.keys(), began_s), source_of_all)
     if not settings.market_replay_file:
         raise SettingsError(["MARKET_REPLAY_FILE is not set, and MARKET_SOURCE=replay needs it"])
     path = Path(settings.market_replay_file)

@@ -10,8 +10,10 @@ from app.settings import Settings
 from market.web import context, errors, examples, trading_examples
 from market.web.accounts_routes import blueprint as accounts
 from market.web.discovery_routes import blueprint as discovery
+from market.web.not_served import blueprint as not_served
 from market.web.orders_routes import blueprint as orders
 from market.web.quotes_routes import blueprint as quotes
+from market.web.stream_routes import blueprint as stream
 from market.web.venues_routes import blueprint as venues
 
 
@@ -24,9 +26,11 @@ def market_part() -> Part:
 
 def blueprints() -> Sequence[Any]:
     """The routes."""
-    return (quotes, discovery, venues, orders, accounts)
+    return (quotes, discovery, venues, stream, orders, accounts)
 
 
 def _attach(app: Flask, settings: Settings) -> None:
     errors.init_app(app)
     context.init_app(app, settings)
+    # Not in the specification: that is what is served.
+    app.register_blueprint(not_served)

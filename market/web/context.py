@@ -6,10 +6,14 @@ from typing import cast
 from flask import Flask, current_app
 
 from app.api.context import EXTENSION as SERVICES
+from app.api.context import Services
 from app.settings import Settings
 from market.calls import MarketCalls
 from market.feed import MarketReader
 from market.web.trading import Trading
+from market.stream.hub import Hub
+from market.stream.limit import ConnectionLimit
+from market.stream.streams import Streams
 
 EXTENSION = "market"
 
@@ -19,14 +23,19 @@ class MarketServices:
     """The market as one web process sees it."""
 
     reader: MarketReader
+    streams: Streams
     trading: Trading
 
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Make them; connects to nothing yet."""
-    redis = app.extensions[SERVICES].redis
-    trading = Trading(MarketCalls(settings.redis_url), redis)
-    app.extensions[EXTENSION] = MarketServices(MarketReader(redis), trading)
+    services: Services = app.extensions[SERVICES]
+    reader = MarketReader(services.redis)
+    streams = Streams(
+        services.database, Hub(services.redis, reader), ConnectionLimit(services.redis)
+    )
+    trading = Trading(MarketCalls(settings.redis_url), services.redis)
+    app.extensions[EXTENSION] = MarketServices(reader, streams, trading)
 
 
 def market() -> MarketServices:

@@ -105,6 +105,18 @@ ANSWERS: dict[str, Any] = {
         "ticker": "BTC-USD",
         "fees": [{"venue": "kraken", "maker_bps": 25, "taker_bps": 40}],
     },
+    "open_stream": {
+        "channel": "prices:BTC-USD",
+        "data": {
+            "bid": 64999.5,
+            "ask": 65000.5,
+            "mid": 65000.0,
+            "bid_sz": 0.4,
+            "ask_sz": 1.2,
+            "ts_ns": _TIME * 10**9,
+        },
+    },
+    "get_ticket": {"ticket": "0Q9m3v1pXoV7h2yq6Z8w5t4r3e2w1q0a9s8d7f6g5h4", "expires_in_s": 30},
     "list_edges": {
         "edges": [{"venue": "kraken", "status": "connected", "type": "spot", "instruments": 6}]
     },

@@ -16,6 +16,7 @@ from app.credentials.service import COLUMN, bound_to
 from app.credentials.venues import VENUE_KEYS
 from app.database import Database
 from app.secrets.envelope import EnvelopeError, Opener, Sealed
+from market.symbols.models import VENUES
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEcanary\nAB==\n-----END RSA PRIVATE KEY-----\n"
 KRAKEN = {"api_key": "kraken-key-id-0001", "api_secret": "Y2FuYXJ5LXNlY3JldA=="}
@@ -59,7 +60,7 @@ def sealed_row(database: Database, venue: str = "kraken") -> tuple[Sealed, str]:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_every_venue_takes_its_own_kind_of_key(caller: Caller, database: Database) -> None:
-    assert set(GOOD) == set(VENUE_KEYS)
+    assert set(GOOD) == set(VENUE_KEYS) == set(VENUES)
     for venue in GOOD:
         assert put(caller, venue)["venue"] == venue
     answer = caller.get("/credentials")

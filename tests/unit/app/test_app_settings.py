@@ -95,6 +95,8 @@ def test_all_problems_are_reported_together() -> None:
         ("LATENCY_TARGETS", "default", "target=region"),
         ("LATENCY_TARGETS", "coinbase=us", "target `default`"),
         ("RUNNER_NAME", "Über", "small letters"),
+        ("MARKET_EXCHANGES", "kraken:BTC", "kraken:BTC-USD"),
+        ("MARKET_EXCHANGES", "mars:BTC-USD", "'mars:BTC-USD'"),
         ("RUNNER_QUEUES", "mars", "known are default, coinbase, kalshi, polymarket"),
         ("FLOWER_BASIC_AUTH", "operator", "user:password"),
     ],

@@ -190,8 +190,22 @@ def test_a_line_that_cannot_be_read_is_named(lines: list[str], advice: str) -> N
     assert advice in str(caught.value)
 
 
-def test_a_recorded_price_that_the_venue_does_not_know_is_named() -> None:
-    source = ReplaySource(list(read_recording([line(1, [[99.001, 1.0]], [])])), 1)
-    with pytest.raises(SourceError) as caught:
-        source.advance(VenueBooks(), 1)
-    assert "tick" in str(caught.value)
+def test_a_recorded_level_that_the_venue_does_not_know_is_named() -> None:
+    for level, word in (
+        ([99.001, 1.0], "tick"),
+        ([99.0, 0.0], "above zero"),
+        ([0.0, 1.0], "price"),
+    ):
+        with pytest.raises(SourceError) as caught:
+            list(read_recording([line(1, [], []), line(2, [level], [])]))
+        assert "line 2" in str(caught.value)
+        assert word in str(caught.value)
+
+
+def test_a_gap_is_told_with_its_line(caplog: pytest.LogCaptureFixture) -> None:
+    lines = [line(1, [], []), line(2, [], []), line(90 * SECOND_NS, [], [])]
+    assert len(list(read_recording(lines))) == 3
+    (record,) = caplog.records
+    assert (record.message, vars(record)["line"], vars(record)["seconds"]) == (
+        *("recording_gap", 3, 90.0),
+    )
