@@ -46,6 +46,15 @@ def find(session: Session, strategy_id: str, version: int) -> StrategyVersion | 
     return session.get(StrategyVersion, (strategy_id, version))
 
 
+def held(session: Session, strategy_id: str, version: int) -> StrategyVersion | None:
+    """The same, and nobody forgets it, or collects its artifact, before the transaction ends."""
+    return session.scalar(
+        select(StrategyVersion)
+        .where(StrategyVersion.strategy_id == strategy_id, StrategyVersion.version == version)
+        .with_for_update(read=True, key_share=True)
+    )
+
+
 def page(
     session: Session, strategy_id: str, *, before: int | None, limit: int
 ) -> Sequence[StrategyVersion]:

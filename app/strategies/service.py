@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -17,7 +16,7 @@ from app.account import quotas
 from app.api.context import Services
 from app.artifacts import intake
 from app.artifacts import repository as artifacts
-from app.clients.service import Principal, Scope, authenticate
+from app.clients.service import Principal, Scope, authenticate, lock_client
 from app.database import database_now
 from app.deployments import repository as versions
 from app.deployments.models import Origin
@@ -83,11 +82,7 @@ def create(
     owner = _owner(services, caller, body["sequence_api_key"])
     fingerprint = _fingerprint(services, body, upload.sha256, idempotency_key)
     order = _Order(body, upload, owner, f"key:{caller.key_id}", fingerprint)
-    try:
-        created, announce = _commit(services, order)
-    except IntegrityError:
-        # Another request made the same name first: ours now replaces it.
-        created, announce = _commit(services, order)
+    created, announce = _commit(services, order)
     follow_up(services, created.row, announce=announce)
     return created
 
@@ -178,9 +173,7 @@ def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
     owner = order.owner
     database = services.database
     with database.transaction() as session, quotas.held(services, session, owner.client_id):
-        row = repository.find_by_name(
-            session, owner.client_id, owner.is_sandbox, order.body["name"]
-        )
+        row = _of_this_name(session, order)
         if row is not None and is_repeat(session, row, order.fingerprint):
             return Created(row, is_new=False), False
         is_new = row is None
@@ -198,6 +191,16 @@ def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
         session.flush()
         session.refresh(row)
     return Created(row, is_new), announce
+
+
+def _of_this_name(session: Session, order: _Order) -> Strategy | None:
+    """The strategy that is to be replaced, locked; without one, no other request makes one."""
+    owner, name = order.owner, order.body["name"]
+    row = repository.find_by_name(session, owner.client_id, owner.is_sandbox, name)
+    if row is None:
+        lock_client(session, owner.client_id)
+        row = repository.find_by_name(session, owner.client_id, owner.is_sandbox, name)
+    return row
 
 
 def _fill(services: Services, session: Session, row: Strategy, order: _Order) -> None:
