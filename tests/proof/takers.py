@@ -16,7 +16,7 @@ from app.strategies.states import Status
 from app.strategies.termination import bury
 from tasks.claims import Claim
 
-_LOOK_EVERY_S = 0.01
+_LOOK_EVERY_S = 0.03
 _MOST_HELD = 3
 
 

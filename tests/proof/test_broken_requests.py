@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import sys
@@ -32,7 +33,19 @@ def server(database: Database, redis_url: str, tmp_path: Path) -> Iterator[Gunic
 
 
 def status_of(connection: HTTPConnection, one: BrokenRequest) -> tuple[int, bytes]:
-    """Answer's status and body; a server that is not there any more fails the test."""
+    """Answer's status and body; 0 when a body was cut off that nobody needed to read."""
+    try:
+        with contextlib.suppress(BrokenPipeError):  # it may have been answered before
+            send(connection, one)
+        response = connection.getresponse()
+        return response.status, response.read()
+    except ConnectionError:
+        assert one.kind == "headers", f"nobody answered: {one}"
+        connection.close()
+        return 0, b""
+
+
+def send(connection: HTTPConnection, one: BrokenRequest) -> None:
     connection.putrequest("POST", "/v1/strategies", skip_accept_encoding=True)
     for name, text in one.headers.items():
         connection.putheader(name, text)
@@ -44,13 +57,10 @@ def status_of(connection: HTTPConnection, one: BrokenRequest) -> tuple[int, byte
     else:
         connection.putheader("Content-Length", str(len(one.content)))
         connection.endheaders(one.content)
-    response = connection.getresponse()
-    return response.status, response.read()
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
-def test_broken_requests(server: GunicornServer) -> None:
-    chance = random.Random(SEED)
+def test_broken_requests(server: GunicornServer, database: Database) -> None:
+    chance = random.Random(f"{SEED} {database.engine.dialect.name}")
     counts: Counter[tuple[str, int]] = Counter()
     connection = server.connect()
     before: dict[int, int] = {}
