@@ -10,10 +10,10 @@ from app.api.context import Services
 from app.settings import Settings
 from market.calls import MarketCalls
 from market.feed import MarketReader
-from market.web.trading import Trading
 from market.stream.hub import Hub
 from market.stream.limit import ConnectionLimit
 from market.stream.streams import Streams
+from market.web.trading import Trading
 
 EXTENSION = "market"
 
