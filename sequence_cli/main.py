@@ -30,6 +30,8 @@ COMMANDS = {
     "positions": "sequence_cli.commands.positions:positions",
     "connect": "sequence_cli.commands.connect:connect",
     "venues": "sequence_cli.commands.connect:venues",
+    "keys": "sequence_cli.commands.keys:keys",
+    "account": "sequence_cli.commands.account:account",
     "runners": "sequence_cli.commands.runners:runners",
     "dev": "sequence_cli.dev.command:dev",
     "admin": "sequence_cli.commands.admin:admin",

@@ -62,6 +62,11 @@ class Clerk:
         try:
             if request.operation == "submit":
                 return {"ok": self._submit(request, now_ns)}
+            if request.operation not in self._does:
+                raise MarketError(
+                    f"the market process does not know {request.operation!r}: it is of another "
+                    "version than the web process; restart both"
+                )
             return {"ok": self._does[request.operation](owner, arguments, now_ns)}
         except MarketError as error:
             kind = next((word for known, word in _KINDS if isinstance(error, known)), "refused")
@@ -94,6 +99,8 @@ class Clerk:
             return _same(fresh.digest, body, answer(fresh))
         graph_id = body.get("graph_id") if isinstance(body, dict) else None
         may_repeat = request.arguments.get("may_repeat", False)
+        if graph_id is None and not may_repeat:
+            return None
         found: MarketGraph | None = None
         with self._database.reading() as session:
             if name is not None and may_repeat:

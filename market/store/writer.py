@@ -1,6 +1,7 @@
 """One transaction a turn: everything that changed in it, or none of it."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import insert, update
@@ -25,8 +26,6 @@ from market.trading.records import Fill, GraphEntry, Placed
 
 FENCE_ID = 1
 _ENDED = (GraphStatus.COMPLETED, GraphStatus.CANCELLED, GraphStatus.FAILED)
-# SQLite takes so many values in a statement at the least; a row has at most nine.
-_ROWS_AT_ONCE = 100
 
 
 class FencedError(Exception):
@@ -67,7 +66,7 @@ class Writer:
             places = [_position(desk.ledger, owner, key) for owner, key in changes.positions]
             _upsert(session, MarketPosition, places)
             if fills:
-                session.execute(insert(MarketFill), fills)
+                session.connection().execute(insert(MarketFill), fills)
 
 
 def _numbered(orders: Iterable[Placed], seq: int) -> tuple[list[dict[str, Any]], int]:
@@ -136,11 +135,15 @@ def _position(ledger: Ledger, owner: str, key: BookKey) -> dict[str, Any]:
 
 def _upsert(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> None:
     """Insert, and where the primary key is there, replace."""
-    dialect = session.get_bind().dialect.name
-    make: Any = postgresql_insert if dialect == "postgresql" else sqlite_insert
-    keys = [column.name for column in model.__table__.primary_key]
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        part = rows[start : start + _ROWS_AT_ONCE]
-        statement = make(model).values(part)
-        changed = {name: statement.excluded[name] for name in part[0] if name not in keys}
-        session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+    if rows:
+        dialect = session.get_bind().dialect.name
+        session.connection().execute(_upserting(dialect, model.__table__), rows)
+
+
+@cache
+def _upserting(dialect: str, table: Any) -> Any:
+    """One statement for any number of rows: to compile it costs more than to execute it."""
+    statement = (postgresql_insert if dialect == "postgresql" else sqlite_insert)(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {one.name: statement.excluded[one.name] for one in table.c if one.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
