@@ -18,6 +18,7 @@ from app.credentials.models import VenueCredential
 from app.credentials.venues import MIN_CHARS, VENUE_KEYS, problems
 from app.database import database_now
 from app.errors import ConflictError, Detail, NotFoundError, ValidationFailedError
+from app.secrets import keys
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +34,14 @@ def store(
         NotFoundError: no such venue.
         ValidationFailedError: not the form of this venue's keys.
         ConflictError: two requests stored the first one at the same moment.
+        KeyNotInForceError: this web process seals for a key that was retired.
     """
     _known(venue)
     if wrong := problems(venue, body):
         raise ValidationFailedError([Detail(field, text) for field, (text,) in wrong.items()])
     try:
         with services.database.transaction() as session:
+            keys.hold(session, services.sealer.key_id)
             row = repository.find(session, caller, venue, locked=True)
             row = row or _empty(session, caller, venue)
             _seal(services, row, body)

@@ -15,7 +15,7 @@ from stream import messages
 
 BOOK_LEVELS = 5
 STREAM_S = 12.0
-STREAM_MESSAGES = 8
+STREAM_MESSAGES = int(os.environ.get("STREAM_MESSAGES", "8"))
 REST_S = float(os.environ.get("REST_SECS", "4"))
 # Kalshi and Polymarket, with a quantity for each that stays below a dollar at half the bid.
 QUANTITIES = {"kalshi": 1.0, "polymarket": 1.0}

@@ -60,7 +60,8 @@ def of(logged: Events, event: str) -> Events:
 def test_the_documented_way_from_the_first_line_to_the_last(
     platform: DevPlatform, deployed: Callable[..., str]
 ) -> None:
-    logged = completed(platform.test, deployed("prediction", "--env", "REST_SECS=0.5"))
+    options = ("--env", "REST_SECS=0.5", "--env", "STREAM_MESSAGES=2")
+    logged = completed(platform.test, deployed("prediction", *options))
     assert [one["n"] for one in of(logged, "discover_count")] == [150, 150]
     assert of(logged, "ws_msg"), logged
     assert {one["label"] for one in of(logged, "book_summary")} == {"kalshi", "polymarket"}

@@ -15,7 +15,8 @@ from app.credentials.models import VenueCredential
 from app.credentials.service import COLUMN, bound_to
 from app.credentials.venues import VENUE_KEYS
 from app.database import Database
-from app.secrets.envelope import EnvelopeError, Opener, Sealed
+from app.secrets.envelope import EnvelopeError, Opener, Sealed, generate_key_pair
+from app.secrets.rotation import Plan, rotate
 from market.symbols.models import VENUES
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEcanary\nAB==\n-----END RSA PRIVATE KEY-----\n"
@@ -82,6 +83,17 @@ def test_what_is_stored_opens_for_a_runners_key_alone_and_in_its_row_alone(
     for moved in (place.replace("/live/", "/test/"), place.replace("kraken", "binance")):
         with pytest.raises(EnvelopeError):
             opener.open(sealed, strategy_id=moved, column=COLUMN)
+
+
+def test_a_rotation_seals_it_anew(web_process: Web, caller: Caller, database: Database) -> None:
+    put(caller)
+    before, place = sealed_row(database)
+    private, _ = generate_key_pair()
+    both = Opener([private, *web_process.settings.credential_encryption_key])
+    assert rotate(database, both, Plan(), lambda _: None).data_keys == 1
+    after, _ = sealed_row(database)
+    assert after.key_id != before.key_id
+    assert Opener([private]).open(after, strategy_id=place, column=COLUMN) == KRAKEN
 
 
 def test_a_key_is_replaced_and_shown_by_its_tail_and_fingerprint(caller: Caller) -> None:

@@ -72,6 +72,15 @@ def test_books_are_alive_and_never_crossed(played: VenueBooks) -> None:
     assert 300 // 20 <= one_sided <= 300 // 4
 
 
+def test_a_bid_does_not_stay_above_an_ask_of_another_exchange(catalogue: Catalogue) -> None:
+    listed = small(catalogue)
+    books, source = VenueBooks(), SimulatedSource(listed, 7, START_NS)
+    for step in range(1, 80):
+        source.advance(books, START_NS + step * SECOND_NS // 4)
+        best = [books[key].best_prices_1e9() for key in listed.pairs]
+        assert max(bid or 0 for bid, _ in best) < min(ask or 10**18 for _, ask in best), step
+
+
 def test_exchanges_agree_on_a_price(played: VenueBooks) -> None:
     prices = [played[BookKey(venue, "BTC-USD")].best_prices_1e9()[0] or 0
               for venue in ("binance", "coinbase", "kraken")]  # fmt: skip
