@@ -13,6 +13,7 @@ from benchmarks import (
     network,
     sandbox_overhead,
     scale,
+    seeing,
     unpacking,
 )
 from benchmarks.embedded import running
@@ -35,7 +36,7 @@ def main() -> int:
         rows += log_crowd.rows(platform)
         rows.append(memory.per_strategy(platform))
         rows.append(failover.stop_to_sigterm(platform))
-    rows += [*failover.rows(), *scale.rows()]
+    rows += [*failover.rows(), *scale.rows(), *seeing.rows()]
     print(table(rows))
     return 0 if all(row.is_met for row in rows) else 1
 
