@@ -14,6 +14,7 @@ from benchmarks import (
     network,
     sandbox_overhead,
     scale,
+    seeing,
     unpacking,
 )
 from benchmarks.embedded import running
@@ -42,7 +43,7 @@ def main() -> int:
         rows += market_orders.rows(platform)
         rows.append(memory.per_strategy(platform))
         rows.append(failover.stop_to_sigterm(platform))
-    rows += [*failover.rows(), *scale.rows()]
+    rows += [*failover.rows(), *scale.rows(), *seeing.rows()]
     print(table(rows))
     return 0 if all(row.is_met for row in rows) else 1
 

@@ -5,7 +5,7 @@ from market.engine.venue_books import BookKey
 HEARTBEAT = "market:heartbeat"
 """The session of the market process that lives; gone `HEARTBEAT_MS` after its last word."""
 
-HEARTBEAT_MS = 3_000
+HEARTBEAT_MS = 5_000
 CATALOGUE = "market:catalogue"
 CATALOGUE_ID = "market:catalogue_id"
 TRADES_KEPT = 5_000

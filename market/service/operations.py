@@ -96,7 +96,7 @@ class Clerk:
         owner, name = request.owner, request.name
         if name is not None and (owner, name) in self._fresh:
             fresh = self._fresh[owner, name]
-            return _same(fresh.digest, body, answer(fresh))
+            return _same(fresh.digest, body, answer(fresh), is_named=True)
         graph_id = body.get("graph_id") if isinstance(body, dict) else None
         may_repeat = request.arguments.get("may_repeat", False)
         if graph_id is None and not may_repeat:
@@ -105,10 +105,13 @@ class Clerk:
         with self._database.reading() as session:
             if name is not None and may_repeat:
                 found = reader.graph_of_request(session, owner, name)
+            by_name = found is not None
             is_gone = self._floor.desk.graph(owner, str(graph_id)) is None
             if found is None and isinstance(graph_id, str) and is_gone:
                 found = reader.graph(session, owner, graph_id)
-        return None if found is None else _same(found.digest, body, _kept_answer(found))
+        if found is None:
+            return None
+        return _same(found.digest, body, _kept_answer(found), is_named=by_name)
 
     def _cancel_graph(self, owner: str, arguments: Arguments, now_ns: int) -> Any:
         graph_id = arguments["graph_id"]
@@ -178,11 +181,16 @@ class Clerk:
         return settle(self._floor.desk, owner, arguments["slug"], arguments["venue"], now_ns)
 
 
-def _same(digest: str, body: Any, known: dict[str, Any]) -> dict[str, Any]:
+def _same(digest: str, body: Any, known: dict[str, Any], *, is_named: bool) -> dict[str, Any]:
+    """The answer of before. `is_named`: it was found by the request's own name."""
     if digest == digest_of(body):
         return known
+    if is_named:
+        raise GraphInvalidError(
+            "Idempotency-Key", "came with another body before; take a new key for a new request"
+        )
     raise GraphConflictError(
-        "this graph_id or Idempotency-Key came with another body before; take a new one"
+        f"graph_id {known['graph_id']!r} was submitted with another body; take a new graph_id"
     )
 
 

@@ -10,7 +10,7 @@ from market.store.models import MarketFill, MarketGraph, MarketOrder
 
 def graph(session: Session, owner: str, graph_id: str) -> MarketGraph | None:
     """A graph of an owner, or None."""
-    return session.get(MarketGraph, (owner, graph_id))
+    return session.get(MarketGraph, (owner, graph_id)) if _may_be(graph_id) else None
 
 
 def graph_of_request(session: Session, owner: str, request: str) -> MarketGraph | None:
@@ -22,7 +22,7 @@ def graph_of_request(session: Session, owner: str, request: str) -> MarketGraph 
 
 def order(session: Session, owner: str, name: str) -> dict[str, Any] | None:
     """The row of one order, or None."""
-    found = session.get(MarketOrder, (owner, name))
+    found = session.get(MarketOrder, (owner, name)) if _may_be(name) else None
     return None if found is None else found.row
 
 
@@ -47,3 +47,8 @@ def fills(
         mine = mine.where(MarketFill.symbol == symbol)
     page = mine.order_by(MarketFill.seq.desc()).limit(limit).offset(offset)
     return list(session.scalars(page))
+
+
+def _may_be(name: str) -> bool:
+    """PostgreSQL refuses to look for a NUL character, which no name has."""
+    return "\0" not in name

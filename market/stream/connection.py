@@ -1,5 +1,6 @@
 """One WebSocket connection: frames out without waiting, messages in, a close with its reason."""
 
+import contextlib
 import os
 import select
 import socket
@@ -199,7 +200,8 @@ class Connection:
                     self._is_draining = False
                     return
                 descriptor = self._sock.fileno()
-            select.select([], [descriptor], [], 1.0)
+            with contextlib.suppress(OSError, ValueError):  # closed meanwhile: seen above
+                select.select([], [descriptor], [], 1.0)
 
     def _drop_backlog(self) -> None:
         """Forget what is kept, but for the rest of a frame that the client has a part of."""

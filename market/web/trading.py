@@ -5,7 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis import Redis
@@ -34,6 +34,7 @@ from market.web.live import refuse_live
 _REMEMBERED_S = 60
 _MOST_BYTES = 256 << 10
 _MOST_DEEP = 20
+_MOST_UNSAVED = 1_000
 
 
 class TradingHaltedError(ConflictError):
@@ -48,6 +49,7 @@ class Trading:
 
     calls: MarketCalls
     redis: Redis
+    _unsaved: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict, repr=False)
 
     def submit(self, caller: Principal, body: dict[str, Any], key: str | None) -> Any:
         """Start a graph, once: `key` is the caller's own name for the request, or None.
@@ -76,6 +78,9 @@ class Trading:
         return done(self.calls.ask(operation, owner_of(caller), arguments))
 
     def _lost(self, owner: str, digest: str) -> str | None:
+        name, until_s = self._unsaved.pop((owner, digest), (None, 0.0))
+        if name is not None and time.monotonic() < until_s:
+            return name
         try:
             found: Any = self.redis.getdel(unanswered_key(owner, digest))
         except RedisError:
@@ -87,7 +92,10 @@ class Trading:
         try:
             self.redis.set(unanswered_key(owner, digest), name, ex=_REMEMBERED_S)
         except RedisError:
-            return
+            # At least for those who come to this process again.
+            self._unsaved[owner, digest] = (name, time.monotonic() + _REMEMBERED_S)
+            while len(self._unsaved) > _MOST_UNSAVED:
+                self._unsaved.pop(next(iter(self._unsaved)))
 
 
 def owner_of(caller: Principal) -> str:

@@ -20,7 +20,7 @@ FORBIDDEN = {
 # Where the parts are put together: nothing else of the app knows the market.
 COMPOSITION = {"app.wsgi", "app.migrations.env", "app.openapi.__main__"}
 # What of the market may build on the app; symbols, engine, sources and orders stand alone.
-ON_THE_APP = {"market.calls", "market.feed", "market.service", "market.store", "market.web"}
+ON_THE_APP = {f"market.{name}" for name in ("calls", "feed", "service", "store", "stream", "web")}
 # The composition roots: importing one of them starts a process's life.
 ENTRY_POINTS = {"app.wsgi", "app.migrations.env", "tasks.worker", "tasks.flower_app"}
 MAX_LINES = 400

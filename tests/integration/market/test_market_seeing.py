@@ -119,7 +119,7 @@ def test_a_dead_market_is_told_from_a_quiet_one(
 ) -> None:
     old = market.publisher
     assert seen(caller, "/quotes/BTC-USD")["venues"]["kraken"]["age_ms"] >= 0
-    redis.delete(names.HEARTBEAT)  # it goes by itself 3 s after the last turn
+    redis.delete(names.HEARTBEAT)  # it goes by itself 5 s after the last turn
     paths = ("/quotes/BTC-USD", "/quotes?symbols=BTC-USD", "/markets", "/symbols", "/edges",
              "/fees?ticker=BTC-USD", "/price_history/BTC-USD", "/settlement/x")  # fmt: skip
     for path in paths:

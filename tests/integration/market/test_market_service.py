@@ -136,7 +136,7 @@ def test_a_named_submission_is_done_once_also_over_a_restart(
     first = new_market().start()
     answer = submit(first, name="key:1")
     assert submit(first, name="key:1") == answer
-    assert submit(first, name="key:1", qty=0.002)["error"]["kind"] == "conflict"
+    assert submit(first, name="key:1", qty=0.002)["error"]["kind"] == "invalid"
     assert submit(first, owner="bob:test", name="key:1")["ok"] != answer["ok"]
     first.ok("cancel_graph", graph_id=answer["ok"]["graph_id"])
     assert submit(first, name="key:1") == answer

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from support.api import Caller, Web, error
 from support.market_thread import KALSHI as KALSHI_BOOK
 from support.market_thread import KRAKEN, POLYMARKET
@@ -129,6 +130,8 @@ def test_live_and_test_keys_of_one_client_see_nothing_of_each_other(web_process:
     name = f"graph:{place(live, simple(limit_price=1.0, is_sandbox=True))}:order:1"
     assert live.get(f"/orders/{name}").status_code == 200
     error(test.get(f"/orders/{name}"), 404, "NOT_FOUND")
+    error(test.get("/orders/a%00b"), 404, "NOT_FOUND")
+    error(test.get("/execution_graphs/a%00b"), 404, "NOT_FOUND")
     error(test.call("DELETE", f"/orders/{name}"), 404, "NOT_FOUND")
     assert count(test) == 0
     # Another key of the same client and mode is the same account.
@@ -162,7 +165,7 @@ def test_the_same_name_with_the_same_body_is_the_same_graph(trader: Caller) -> N
     first = place(trader, headers={"Idempotency-Key": "k"})
     assert place(trader, headers={"Idempotency-Key": "k"}) == first
     changed = trader.post("/orders", json=simple(), headers={"Idempotency-Key": "k"})
-    error(changed, 409, "CONFLICT")
+    assert "Idempotency-Key" in error(changed, 422, "VALIDATION_ERROR")["message"]
     # Nobody lost an answer: equal bodies are orders of their own.
     assert place(trader) != place(trader)
 
@@ -287,3 +290,25 @@ def test_a_dollar_is_the_least_on_polymarket_and_below_the_bid_nothing_fills(
         row = trader.get(f"/orders/{name}").json
         assert row["filled_qty_1e8"] == filled * 10**8, row
         assert row["status"] == ("filled" if filled else "open")
+
+
+def test_also_when_redis_was_away_a_repetition_is_not_done_twice(
+    trader: Caller, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = MarketCalls._exchange
+
+    def cut(calls: MarketCalls, call: str, text: str) -> None:
+        assert exchange(calls, call, text) is not None
+        # The answer is lost with its connection, and for a moment Redis takes no writes.
+        redis.config_set("maxmemory", 1)
+        raise RedisConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MarketCalls, "_exchange", cut)
+        lost = trader.post("/orders", json=simple(limit_price=1.0))
+    redis.config_set("maxmemory", 0)
+    error(lost, 503, "MARKET_UNAVAILABLE")
+    place(trader)
+    assert count(trader) == 1
+    place(trader)
+    assert count(trader) == 2

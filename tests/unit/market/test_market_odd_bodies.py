@@ -17,7 +17,21 @@ from market.trading.preview import preview
 
 LISTED = simulated_catalogue(7, 1_777_414_125)
 ODD: list[Any] = [
-    *(None, True, False, "", "x", "buy", "market", "limit", "wait", "a:b", "é", "\ud800"),
+    *(
+        None,
+        True,
+        False,
+        "",
+        "x",
+        "buy",
+        "market",
+        "limit",
+        "wait",
+        "a:b",
+        "é",
+        "\ud800",
+        " " * 500,
+    ),
     *(-1, 0, 1, 2**63, 10**30, -(10**30), 0.5, 1e308, float("nan"), float("inf")),
     *([], [[]], {}, {"x": 1}, [None], ["a"], {"limit": None}, {"limit": {"price_1e9": {}}}),
 ]
