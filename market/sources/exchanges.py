@@ -36,7 +36,11 @@ class ExchangeFeed:
     """
 
     def __init__(
-        self, venue: str, markets: Sequence[str], config: Mapping[str, Any] | None = None
+        self,
+        venue: str,
+        markets: Sequence[str],
+        config: Mapping[str, Any] | None = None,
+        first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self.keys = [BookKey(venue, market) for market in markets]
         self._ccxt = _library()
@@ -44,6 +48,7 @@ class ExchangeFeed:
             {"enableRateLimit": True, "timeout": HTTP_TIMEOUT_MS, **(config or {})}
         )
         self._venue = venue
+        self._first_pause_s = first_pause_s
         self._fresh: dict[BookKey, Snapshot] = {}
         self._lock = threading.Lock()
         self._ends = threading.Event()
@@ -97,7 +102,7 @@ class ExchangeFeed:
                 "exchange_limits_us" if is_limit else "exchange_away",
                 extra={"venue": self._venue, "error": f"{type(error).__name__}: {error}"[:300]},
             )
-        return min(max(pause_s * 2, FIRST_PAUSE_S), MAX_PAUSE_S)
+        return min(max(pause_s * 2, self._first_pause_s), MAX_PAUSE_S)
 
 
 class ExchangeSource:

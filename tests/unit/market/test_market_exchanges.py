@@ -14,10 +14,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.environments import settings
 from support.waiting import wait_until
 
+from app.settings import Role
 from market.engine import BookKey, Order, Side, VenueBooks
 from market.errors import SourceError
+from market.service.sources import listed
 from market.sources import ReplaySource, read_recording
 from market.sources.exchanges import STALE_S, ExchangeFeed, ExchangeSource, snapshot_of
 from market.sources.record import by_venue, record
@@ -100,7 +103,7 @@ def kraken() -> Iterator[tuple[Kraken, str]]:
 @pytest.fixture
 def feed(kraken: tuple[Kraken, str]) -> Iterator[ExchangeFeed]:
     config = {"urls": {"api": {"public": kraken[1]}}, "rateLimit": 5}
-    made = ExchangeFeed("kraken", ["BTC-USD"], config)
+    made = ExchangeFeed("kraken", ["BTC-USD"], config, first_pause_s=0.02)
     yield made
     made.stop()
 
@@ -201,3 +204,11 @@ def test_books_are_named_by_exchange_and_pair() -> None:
     for bad in ("BTC-USD", "mars:BTC-USD", "kalshi:KX-1", "kraken:"):
         with pytest.raises(SourceError, match="kraken:BTC-USD"):
             by_venue([bad])
+
+
+def test_the_settings_choose_it() -> None:
+    chosen = settings(Role.MARKET, MARKET_SOURCE="ccxt", MARKET_EXCHANGES="kraken:BTC-USD")
+    found = listed(chosen, 1, 1)
+    assert isinstance(found.source, ExchangeSource)
+    assert list(found.catalogue.pairs) == found.source.keys() == [KEY]
+    assert found.catalogue.listings == ()
