@@ -11,7 +11,7 @@ from support.tools import free_port
 from . import processes
 from .support import SEQUENCE, Api, CommandLine, clean_environ, wait_for
 
-READY_WITHIN_S = 40.0
+READY_WITHIN_S = 90.0
 ENDS_WITHIN_S = 20.0
 _NAMES = {
     "redis-server": "redis",
