@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Response, current_app, jsonify
 from flask_smorest import Api
 from redis.exceptions import RedisError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -55,6 +55,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(AppError, answer)
     for kind in (OperationalError, InterfaceError, PoolTimeoutError):
         app.register_error_handler(kind, _database_away)
+    app.register_error_handler(DBAPIError, _by_connection)
     app.register_error_handler(RedisError, _redis_away)
     app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(Exception, _unexpected)
@@ -120,6 +121,11 @@ def _database_away(error: Exception) -> Response:
     return answer(
         UnavailableError("the database does not answer; try again", retry_after_s=_RETRY_AFTER_S)
     )
+
+
+def _by_connection(error: DBAPIError) -> Response:
+    """PostgreSQL ends a transaction that stood still for too long as an error of its own."""
+    return _database_away(error) if error.connection_invalidated else _unexpected(error)
 
 
 def _redis_away(error: Exception) -> Response:
