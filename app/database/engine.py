@@ -40,6 +40,11 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.url = url
         self.engine = _create_engine(url, pool_size)
+        self._reading = self.engine.execution_options(**{_READ_ONLY: True})
+        # One statement is a transaction by itself; PostgreSQL need not be told so, twice.
+        self._looking = self._reading
+        if self.engine.dialect.name != "sqlite":
+            self._looking = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -50,9 +55,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that only reads."""
-        engine = self.engine.execution_options(**{_READ_ONLY: True})
-        with Session(engine, expire_on_commit=False) as session:
+        with Session(self._reading, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """A connection for one statement that reads."""
+        with self._looking.connect() as connection:
+            yield connection
 
     def ping(self) -> None:
         """Raise unless the database answers a query."""
