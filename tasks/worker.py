@@ -13,6 +13,7 @@ from celery.worker import state
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.broker import RUN_TASK
+from app.secrets.keys import CredentialKeyError
 from app.settings import Role, Settings, SettingsError, load
 from sandbox import SandboxError
 from tasks.assembly import Assembly, assemble, take_apart
@@ -45,7 +46,7 @@ class RunnerStep(bootsteps.StartStopStep):  # type: ignore[misc] # celery ships 
         del parent
         try:
             RunnerStep.assembly = assemble(settings)
-        except (SandboxError, SQLAlchemyError) as error:
+        except (SandboxError, SQLAlchemyError, CredentialKeyError) as error:
             sys.stderr.write(f"error: the runner cannot start: {error}\n")
             sys.stderr.flush()
             # Nothing is running yet that an orderly shutdown of Celery would save.
