@@ -16,6 +16,7 @@ _BUSY_TIMEOUT_S = 5.0
 # Clients wait for 30 s. A crowd at one row, which it has to enter one by one, is no outage.
 _POOL_TIMEOUT_S = 15.0
 _READ_ONLY = "sequence_read_only"
+_ALONE = "sequence_alone"
 _POSTGRESQL = {
     "connect_timeout": 5,
     # A host that vanished is noticed by us ...
@@ -41,10 +42,10 @@ class Database:
         self.url = url
         self.engine = _create_engine(url, pool_size)
         self._reading = self.engine.execution_options(**{_READ_ONLY: True})
-        # One statement is a transaction by itself; PostgreSQL need not be told so, twice.
-        self._looking = self._reading
-        if self.engine.dialect.name != "sqlite":
-            self._looking = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # One statement is a transaction by itself: nobody need be told where it begins and ends.
+        is_sqlite = self.engine.dialect.name == "sqlite"
+        alone: dict[str, Any] = {_ALONE: True} if is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._looking = self.engine.execution_options(**alone)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -111,5 +112,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    options = connection.get_execution_options()
+    if options.get(_ALONE, False):
+        return
+    read_only = options.get(_READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
