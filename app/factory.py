@@ -13,6 +13,7 @@ from app.api_keys.routes import blueprint as api_keys
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
 from app.clients.attempts import FailedAttempts
+from app.clients.known_keys import KnownKeys
 from app.clients.service import KeyHasher
 from app.clients.uses import KeyUses
 from app.database import Database
@@ -86,6 +87,7 @@ def _services(settings: Settings) -> Services:
         ),
         attempts=FailedAttempts(redis, settings.auth_failures_per_minute),
         key_uses=KeyUses(database),
+        known_keys=KnownKeys(),
     )
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 
 from benchmarks import (
+    api,
     failover,
     latency,
     leaks,
@@ -35,7 +36,7 @@ def main() -> int:
         rows += log_crowd.rows(platform)
         rows.append(memory.per_strategy(platform))
         rows.append(failover.stop_to_sigterm(platform))
-    rows += [*failover.rows(), *scale.rows()]
+    rows += [*failover.rows(), *scale.rows(), *api.rows()]
     print(table(rows))
     return 0 if all(row.is_met for row in rows) else 1
 

@@ -19,6 +19,7 @@ package_of() {
         nft) echo nftables ;;
         slirp4netns) echo slirp4netns ;;
         ip) echo iproute2 ;;
+        wrk) echo wrk ;;
         */postgres) echo postgresql-15 ;;
         *) echo util-linux ;;
     esac
