@@ -18,6 +18,8 @@ bind = f"{_settings.bind_host}:{_settings.port}"
 workers = _settings.web_concurrency
 worker_class = "gevent"
 worker_connections = _settings.web_connections
+# As long as it lets them be: callers send filters and cursors in the line.
+limit_request_line = 8190
 graceful_timeout = 5
 timeout = 60
 keepalive = 75
