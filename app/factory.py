@@ -24,6 +24,9 @@ from app.logs.chunks import ChunkStore
 from app.logs.feed import Feeds
 from app.logs.routes import blueprint as logs
 from app.logs.source import LogSource
+from app.metrics.requests import RequestCounts
+from app.metrics.routes import COUNTS
+from app.metrics.routes import blueprint as metrics
 from app.observability import configure_logging
 from app.openapi.routes import blueprint as openapi
 from app.redis_client import connect
@@ -52,6 +55,8 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[EXTENSION] = _services(settings)
     request_id.init_app(app)
     rate.init_app(app)
+    counts = app.extensions[COUNTS] = RequestCounts()
+    counts.init_app(app)
     envelope.init_app(app)
     app.before_request(_refuse_what_is_not_json)
     if settings.proxy_hops:
@@ -61,6 +66,7 @@ def create_app(settings: Settings) -> Flask:
     for blueprint in (strategies, deployments, history, logs, runners, api_keys, account, health):
         api.register_blueprint(blueprint)
     app.register_blueprint(openapi)
+    app.register_blueprint(metrics)
     return app
 
 

@@ -5,7 +5,11 @@ greenlet costs a few kilobytes (docs/decisions/0002-gevent.md has the measuremen
 """
 
 import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
+from typing import Any
 
 from app.settings import Role, SettingsError, load
 
@@ -13,6 +17,17 @@ try:
     _settings = load(Role.WEB, os.environ)
 except SettingsError as error:
     sys.exit(str(error))
+
+# What its workers count they put together in a folder; another master's is not ours (SIGUSR2).
+_mark = f"sequence-metrics-{os.getpid()}-"
+if not Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")).name.startswith(_mark):
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=_mark)
+
+
+def on_exit(_server: Any) -> None:
+    """Nobody will read it any more."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+
 
 bind = f"{_settings.bind_host}:{_settings.port}"
 workers = _settings.web_concurrency

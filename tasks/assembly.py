@@ -20,9 +20,11 @@ from app.runners.capacity import Size
 from app.runners.models import Runner as RunnerRow
 from app.secrets.envelope import Opener
 from app.settings import Settings
+from app.strategies.states import Reason
 from app.strategies.termination import bury
 from app.version import PLATFORM_VERSION
 from sandbox import Host, HostConfig
+from tasks import metrics
 from tasks.claims import Claims
 from tasks.control import Registry
 from tasks.heartbeat import Heartbeat, HeartbeatConfig
@@ -30,6 +32,7 @@ from tasks.identity import Identity, identify
 from tasks.logs.bounds import Bounds
 from tasks.logs.reader import LogReader
 from tasks.logs.shipper import LogShipper
+from tasks.metrics_server import MetricsServer
 from tasks.program import Terms, api_relay
 from tasks.room import Room
 from tasks.runner import Parts, Runner
@@ -60,6 +63,7 @@ class Assembly:
     shipper: LogShipper
     reader: LogReader
     sampler: UsageSampler
+    metrics_server: MetricsServer | None
 
 
 def assemble(settings: Settings) -> Assembly:
@@ -71,6 +75,7 @@ def assemble(settings: Settings) -> Assembly:
     Raises:
         SandboxUnavailableError: this host cannot isolate; the message has the remedies.
         sqlalchemy.exc.SQLAlchemyError: the database is away or has no schema.
+        MetricsPortError: RUNNER_METRICS_PORT cannot be had.
     """
     identity = identify(settings.runner_name)
     relay, api_url = api_relay(settings.sequence_api_url)
@@ -111,6 +116,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
             Size.limit(settings.runner_cpu_millis, settings.runner_memory_mb), settings.queues
         ),
     )
+    server = _show_metrics(settings, registry)
     _sign_in(settings, identity, database)
     _take_over(identity, database, claims, announcer)
     heartbeat = Heartbeat(
@@ -159,6 +165,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
         shipper=shipper,
         reader=reader,
         sampler=sampler,
+        metrics_server=server,
     )
 
 
@@ -166,6 +173,8 @@ def take_apart(assembly: Assembly) -> None:
     """Wait for the evicted runs, then end threads, sandboxes and connections, in this order."""
     if not assembly.runner.wait_until_idle(_IDLE_WITHIN_S):
         log.error("runs_left_behind", extra={"runner_id": assembly.identity.runner_id})
+    if assembly.metrics_server is not None:
+        assembly.metrics_server.close()
     assembly.wake.close()
     assembly.sampler.close()
     assembly.heartbeat.close()
@@ -175,6 +184,18 @@ def take_apart(assembly: Assembly) -> None:
     _sign_out(assembly)
     assembly.announcer.close()
     assembly.database.close()
+
+
+def _show_metrics(settings: Settings, registry: Registry) -> MetricsServer | None:
+    metrics.RUNNING.set_function(lambda: len(registry.snapshot()))
+    if not settings.runner_metrics_port:
+        return None
+    return MetricsServer(
+        metrics.REGISTRY,
+        settings.runner_metrics_host,
+        settings.runner_metrics_port,
+        settings.metrics_token,
+    )
 
 
 def _sign_in(settings: Settings, identity: Identity, database: Database) -> None:
@@ -207,6 +228,7 @@ def _take_over(
     for strategy_id, queue in waiting:
         announcer.announce(strategy_id, queue)
     if waiting:
+        metrics.RESTARTS.labels(Reason.RUNNER_LOST).inc(len(waiting))
         log.info("took_over", extra={"strategies": len(waiting), "predecessors": earlier})
 
 

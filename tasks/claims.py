@@ -35,6 +35,7 @@ class Claim:
     Attributes:
         hook_due: why an earlier run ended whose hook has to run first, if one was left behind.
         is_hook_only: its owner stopped or deleted it meanwhile: nothing runs after that hook.
+        waited_s: how long it was queued.
     """
 
     strategy_id: str
@@ -58,6 +59,7 @@ class Claim:
     secrets_changes: Sequence[Mapping[str, str]] = field(default=(), repr=False)
     hook_due: Reason | None = None
     is_hook_only: bool = False
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Claims:
                 return None
             if not enter(session, self.room, row, run_id):
                 return None
+            queued_at = row.queued_at
             values = {
                 "epoch": row.epoch + 1,
                 "run_id": run_id,
@@ -150,7 +153,9 @@ class Claims:
                     started_at=database_now(),
                 )
             )
-            return _claim(session, row)
+            # `updated_at` is the moment of this claim, by the same clock.
+            waited_s = row.updated_at - queued_at if queued_at else 0.0
+            return replace(_claim(session, row), waited_s=max(0.0, waited_s))
 
     def renew(self, strategy_ids: list[str]) -> dict[str, tuple[int, bool]]:
         """Extend the leases of these; epoch and whether a stop was requested, for each still ours.

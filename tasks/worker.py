@@ -17,6 +17,7 @@ from app.settings import Role, Settings, SettingsError, load
 from sandbox import SandboxError
 from tasks.assembly import Assembly, assemble, take_apart
 from tasks.celery_app import create_celery
+from tasks.metrics_server import MetricsPortError
 from tasks.pulse import PULSE_TASK, Ears, Patience, PulseSender, PulseWatch, pulse_queue
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class RunnerStep(bootsteps.StartStopStep):  # type: ignore[misc] # celery ships 
         del parent
         try:
             RunnerStep.assembly = assemble(settings)
-        except (SandboxError, SQLAlchemyError) as error:
+        except (SandboxError, SQLAlchemyError, MetricsPortError) as error:
             sys.stderr.write(f"error: the runner cannot start: {error}\n")
             sys.stderr.flush()
             # Nothing is running yet that an orderly shutdown of Celery would save.
