@@ -43,7 +43,7 @@ _BODY_BEYOND_ARTIFACT_BYTES = 1 << 20
 
 def create_app(settings: Settings) -> Flask:
     """The Flask application for these settings; connects to nothing yet."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     app = Flask("app")
     limit = settings.artifact_max_bytes * 4 // 3 + _BODY_BEYOND_ARTIFACT_BYTES
     app.config.update(

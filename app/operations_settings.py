@@ -11,6 +11,12 @@ from app.settings_variable import variable
 class OperationsSettings(AccessSettings):
     """What of the environment is about watching the platform itself."""
 
+    log_format: str = variable(
+        "LOG_FORMAT",
+        "How the platform's own processes log: json, one object a line, or text for people.",
+        parser=parse.one_of("json", "text"),
+        default="json",
+    )
     metrics_token: str = variable(
         "METRICS_TOKEN",
         "Bearer token for /metrics; without one the web tier's is closed, a runner's open to those"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import Role, SettingsError, load
+from app.web_log import WebLog
 
 try:
     _settings = load(Role.WEB, os.environ)
@@ -39,6 +40,8 @@ graceful_timeout = 5
 timeout = 60
 keepalive = 75
 loglevel = _settings.log_level
+WebLog.form = _settings.log_format
+logger_class = WebLog
 proc_name = "sequence-web"
 # Two platforms of one user would fight for its path, and nothing here speaks to it.
 control_socket_disable = True

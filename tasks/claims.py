@@ -36,6 +36,7 @@ class Claim:
         hook_due: why an earlier run ended whose hook has to run first, if one was left behind.
         is_hook_only: its owner stopped or deleted it meanwhile: nothing runs after that hook.
         waited_s: how long it was queued.
+        request_id: of the request that asked for this start, if one did.
     """
 
     strategy_id: str
@@ -60,6 +61,7 @@ class Claim:
     hook_due: Reason | None = None
     is_hook_only: bool = False
     waited_s: float = 0.0
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -337,6 +339,7 @@ def _claim(session: Session, row: Strategy) -> Claim:
         secrets_changes=row.secrets_changes,
         hook_due=Reason(row.hook_due) if row.hook_due else None,
         is_hook_only=not _is_wanted(row),
+        request_id=row.start_request_id,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import log_context
 from app.broker import Announcer
 from app.logs.stream import Channel
 from app.secrets.envelope import EnvelopeError, Opener
@@ -119,6 +120,12 @@ class Runner:
         if claim is None:
             log.info("nothing_to_claim", extra={"strategy_id": strategy_id})
             return
+        # The row knows better than the message, which may be about an earlier start.
+        with log_context.bound(**_names(claim), request_id=claim.request_id):
+            self._run_claimed(claim, fence_at)
+
+    def _run_claimed(self, claim: Claim, fence_at: float) -> None:
+        strategy_id = claim.strategy_id
         control = RunControl(strategy_id, claim.epoch, fence_at, claim.run_id)
         self._parts.registry.add(control)
         # A stop that came between the claim and the line above found nobody to tell.

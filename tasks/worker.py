@@ -13,6 +13,7 @@ from celery.worker import state
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.broker import RUN_TASK
+from app.log_context import REQUEST_ID_HEADER, bound, usable_id
 from app.settings import Role, Settings, SettingsError, load
 from sandbox import SandboxError
 from tasks.assembly import Assembly, assemble, take_apart
@@ -130,7 +131,9 @@ def run_strategy(self: Any, strategy_id: str) -> None:
     """Look at this strategy's row, and run it if it waits."""
     assembly = RunnerStep.assembly
     if assembly is not None:
-        assembly.runner.run(strategy_id, self.request.delivery_info["routing_key"])
+        found = (self.request.headers or {}).get(REQUEST_ID_HEADER)
+        with bound(request_id=usable_id(found)):
+            assembly.runner.run(strategy_id, self.request.delivery_info["routing_key"])
 
 
 @app.task(name=PULSE_TASK, Strategy=ears.strategy)  # type: ignore[untyped-decorator]
