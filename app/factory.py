@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.account.routes import blueprint as account
-from app.api import envelope, rate, request_id
+from app.api import body_limits, envelope, rate, request_id, security_headers
 from app.api.context import EXTENSION, Services
 from app.api.rate import RateLimiter
 from app.api_keys.routes import blueprint as api_keys
@@ -17,7 +17,6 @@ from app.clients.service import KeyHasher
 from app.clients.uses import KeyUses
 from app.database import Database
 from app.deployments.routes import blueprint as deployments
-from app.errors import BadRequestError
 from app.health.routes import blueprint as health
 from app.history.routes import blueprint as history
 from app.logs.chunks import ChunkStore
@@ -38,19 +37,17 @@ from app.strategies.routes import blueprint as strategies
 from app.version import PLATFORM_VERSION
 
 _RATE_TIMEOUT_S = 0.5
-_BODY_BEYOND_ARTIFACT_BYTES = 1 << 20
+_TAKE_ARTIFACTS = frozenset({"strategies.create_strategy"})
 
 
 def create_app(settings: Settings) -> Flask:
     """The Flask application for these settings; connects to nothing yet."""
     configure_logging(settings.log_level, settings.log_format)
     app = Flask("app")
-    limit = settings.artifact_max_bytes * 4 // 3 + _BODY_BEYOND_ARTIFACT_BYTES
     app.config.update(
         API_TITLE="Hosted strategies",
         API_VERSION=PLATFORM_VERSION,
         OPENAPI_VERSION="3.1.0",
-        MAX_CONTENT_LENGTH=limit,
     )
     app.extensions[EXTENSION] = _services(settings)
     request_id.init_app(app)
@@ -58,7 +55,8 @@ def create_app(settings: Settings) -> Flask:
     counts = app.extensions[COUNTS] = RequestCounts()
     counts.init_app(app)
     envelope.init_app(app)
-    app.before_request(_refuse_what_is_not_json)
+    body_limits.init_app(app, settings.artifact_max_bytes, _TAKE_ARTIFACTS)
+    security_headers.init_app(app)
     if settings.proxy_hops:
         proxied: Any = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops)
         app.wsgi_app = proxied  # type: ignore[method-assign] # Flask's own way to wrap
@@ -93,8 +91,3 @@ def _services(settings: Settings) -> Services:
         attempts=FailedAttempts(redis, settings.auth_failures_per_minute),
         key_uses=KeyUses(database),
     )
-
-
-def _refuse_what_is_not_json() -> None:
-    if request.content_length and not request.is_json:
-        raise BadRequestError("send the body as JSON, with `Content-Type: application/json`")

@@ -32,7 +32,7 @@ def on_exit(_server: Any) -> None:
 
 bind = f"{_settings.bind_host}:{_settings.port}"
 workers = _settings.web_concurrency
-worker_class = "gevent"
+worker_class = "app.web_worker.WebWorker"
 worker_connections = _settings.web_connections
 # As long as it lets them be: callers send filters and cursors in the line.
 limit_request_line = 8190

@@ -33,6 +33,7 @@ class GunicornServer:
             HOME=folder,
         ) | {name: str(value) for name, value in environ.items()}
         self._process: subprocess.Popen[bytes] | None = None
+        self._successor: int | None = None
 
     def __enter__(self) -> GunicornServer:
         line = re.search(r"^web: (.*)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
@@ -51,13 +52,30 @@ class GunicornServer:
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
-        self._process.terminate()
+        if self._process.poll() is None:
+            self._process.terminate()
         try:
             self._process.wait(20)
+            if self._successor is not None:
+                os.kill(self._successor, signal.SIGTERM)
+                wait_until(lambda: not _is_alive(self._successor), "the successor is gone", 20)
         finally:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
+
+    def upgrade(self) -> None:
+        """Put a new master in the place of this one, as for new code: SIGUSR2, then SIGTERM."""
+        assert self._process is not None
+        before = self.workers
+        self.signal(signal.SIGUSR2)
+        (self._successor,) = wait_until(
+            lambda: {pid for pid in self.workers - before if _children(pid)},
+            "the new master has workers",
+            30,
+        )
+        self._process.terminate()
+        self._process.wait(30)
 
     @property
     def url(self) -> str:
@@ -71,8 +89,7 @@ class GunicornServer:
     def workers(self) -> set[int]:
         """Process ids of the workers that live at this moment."""
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        return {int(pid) for pid in children.read_text().split()}
+        return _children(self._process.pid)
 
     def signal(self, number: signal.Signals) -> None:
         """To the master."""
@@ -99,3 +116,17 @@ class GunicornServer:
             return self.call("GET", "/v1/health/live")[0] == 200
         except OSError:
             return False
+
+
+def _children(pid: int) -> set[int]:
+    try:
+        return {int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
+
+
+def _is_alive(pid: int | None) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
