@@ -74,3 +74,17 @@ class AccessSettings(LogSettings):
         unit="bytes",
         default="0",
     )
+    quota_env_bytes: int = variable(
+        "QUOTA_ENV_BYTES",
+        "Names and values of the variables of each client's strategies in all; 0: no limit.",
+        parser=parse.integer(0, 1 << 50),
+        unit="bytes",
+        default="0",
+    )
+    quota_secret_bytes: int = variable(
+        "QUOTA_SECRET_BYTES",
+        "Secrets of each client's strategies in all, as they are sealed; 0: no limit.",
+        parser=parse.integer(0, 1 << 50),
+        unit="bytes",
+        default="0",
+    )

@@ -23,10 +23,17 @@ from app.clients.log_retention import BOUNDS
 from app.clients.models import ApiKey, Client
 from app.clients.service import KeyHasher, KeyKind, Scope, ensure_client
 from app.database import Database, database_now
-from app.secrets.envelope import generate_key_pair
+from app.secrets.envelope import Opener, generate_key_pair
+from app.secrets.keys import CredentialKeyError
+from app.secrets.rotation import Plan, Rotation, rotate
 from app.settings import Role, Settings, SettingsError, load
 
-_ROLES = {"create-client": Role.ADMIN, "create-key": Role.ADMIN}
+_ROLES = {
+    "create-client": Role.ADMIN,
+    "create-key": Role.ADMIN,
+    "rotate-keys": Role.ROTATION,
+}
+_INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,7 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load(_ROLES.get(options.command, Role.SCHEDULER), os.environ)
         sys.stdout.write(_COMMANDS[options.command](settings, options))
-    except (SettingsError, ValueError) as error:
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what is done stays done: run it again to go on\n")
+        return _INTERRUPTED
+    except (SettingsError, ValueError, CredentialKeyError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except SQLAlchemyError as error:
@@ -92,6 +102,47 @@ def create_key(settings: Settings, code: str, kind: KeyKind) -> str:
         new = service.create_key(session, hasher, client.client_id, kind)
         shown = {"client": code, "key_id": new.row.key_id, "scopes": new.row.scopes}
     return json.dumps({**shown, "api_key": new.raw}) + "\n"
+
+
+def rotate_keys(settings: Settings, plan: Plan) -> str:
+    """Seal everything for the newest key: a line of JSON, and in words on stderr what is next.
+
+    Raises:
+        CredentialKeyError: it would not be safe now; the message says what to do first.
+    """
+    opener = Opener(settings.credential_encryption_key)
+    public_key = opener.newest_public_key
+    if plan.retire and settings.credential_public_key not in ("", public_key):
+        raise CredentialKeyError(
+            "CREDENTIAL_PUBLIC_KEY is not the public half of the newest key, and web processes "
+            f"that still have it could seal no more: give them {public_key} first"
+        )
+    with closing(Database(settings.database_url)) as database:
+        done = rotate(database, opener, plan, lambda text: _tell(f"rotate-keys: {text}"))
+    for row in done.unreadable:
+        _tell(f"warning: no key at hand opens {row}; deploy that strategy again")
+    _tell(_what_is_next(done, plan, public_key))
+    shown = {"key_id": done.key_id, "data_keys": done.data_keys}
+    lists = {"unreadable": list(done.unreadable), "may_be_removed": list(done.ended)}
+    return json.dumps(shown | lists) + "\n"
+
+
+def _what_is_next(done: Rotation, plan: Plan, public_key: str) -> str:
+    if not plan.retire:
+        return (
+            f"All that opens is sealed for {done.key_id}. Next: give every web process "
+            f"CREDENTIAL_PUBLIC_KEY={public_key}, then run rotate-keys --retire. Keep the old keys "
+            "until then."
+        )
+    if not done.ended:
+        return f"{done.key_id} is the only key in force."
+    ended = ", ".join(done.ended)
+    return f"Nothing needs {ended} any more: remove it from CREDENTIAL_ENCRYPTION_KEY everywhere."
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def list_keys(settings: Settings, code: str) -> str:
@@ -179,6 +230,9 @@ _COMMANDS: dict[str, Callable[[Settings, Any], str]] = {
     "create-key": lambda settings, given: create_key(
         settings, given.code, KeyKind(given.sandbox, given.label, given.scopes)
     ),
+    "rotate-keys": lambda settings, given: rotate_keys(
+        settings, Plan(given.retire, tuple(given.lost))
+    ),
     "list-keys": lambda settings, given: list_keys(settings, given.code),
     "set-quotas": lambda settings, given: set_quotas(settings, given.code, given.quotas),
     "revoke-key": lambda settings, given: revoke_key(settings, given.key_id),
@@ -203,6 +257,13 @@ def _parser() -> argparse.ArgumentParser:
     key.add_argument("--sandbox", action="store_true", help="a seq_test_ key")
     names = [str(scope) for scope in Scope]
     key.add_argument("--scopes", nargs="+", choices=names, default=names, help="all by default")
+    rotation = commands.add_parser(
+        "rotate-keys", help="seal all secrets for the first key of CREDENTIAL_ENCRYPTION_KEY"
+    )
+    rotation.add_argument("--retire", action="store_true", help="end the other keys as well")
+    rotation.add_argument(
+        "--lost", nargs="+", default=[], metavar="ID", help="keys that nobody has any more"
+    )
     keys = commands.add_parser("list-keys", help="show a client's valid keys")
     keys.add_argument("code", help="code of the client")
     quota = commands.add_parser("set-quotas", help="give a client quotas of its own")

@@ -6,6 +6,7 @@ from app.database import Base
 from app.deployments.models import StrategyVersion
 from app.logs.models import LogChunk
 from app.runners.models import Runner
+from app.secrets.models import CredentialKey
 from app.strategies.models import Run, Strategy, StrategyEvent
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Artifact",
     "Base",
     "Client",
+    "CredentialKey",
     "LogChunk",
     "Run",
     "Runner",

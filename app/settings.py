@@ -99,7 +99,7 @@ class Settings(OperationsSettings):
         parser=parse.keys_of_32_bytes,
         unit="32 bytes, base64",
         default=None,
-        required_for=(Role.RUNNER,),
+        required_for=(Role.RUNNER, Role.ROTATION),
     )
     api_key_hash_key: str = _variable(
         "API_KEY_HASH_KEY",

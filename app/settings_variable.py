@@ -15,6 +15,7 @@ class Role(StrEnum):
     SCHEDULER = "scheduler"
     FLOWER = "flower"
     ADMIN = "admin"
+    ROTATION = "rotate-keys"
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,15 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.database import Database
+from app.secrets.envelope import Sealer
+from app.secrets.keys import CredentialKeyError, check_sealing
 from app.settings import Role, SettingsError, load
 from app.web_log import WebLog
 
@@ -45,3 +51,15 @@ logger_class = WebLog
 proc_name = "sequence-web"
 # Two platforms of one user would fight for its path, and nothing here speaks to it.
 control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to start with a key that no runner opens; each sealing looks again by itself."""
+    try:
+        url = _settings.database_url
+        with closing(Database(url)) as database, database.transaction() as session:
+            check_sealing(session, Sealer(_settings.credential_public_key).key_id)
+    except CredentialKeyError as error:
+        sys.exit(f"error: the web process cannot start: {error}")
+    except SQLAlchemyError as error:
+        server.log.warning("the database is away, the key is not checked: %s", type(error).__name__)

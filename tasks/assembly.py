@@ -18,7 +18,9 @@ from app.redis_client import connect
 from app.runners import repository as runners
 from app.runners.capacity import Size
 from app.runners.models import Runner as RunnerRow
+from app.secrets import keys
 from app.secrets.envelope import Opener
+from app.secrets.keys import CredentialKeyError
 from app.settings import Settings
 from app.strategies.states import Reason
 from app.strategies.termination import bury
@@ -76,6 +78,7 @@ def assemble(settings: Settings) -> Assembly:
         SandboxUnavailableError: this host cannot isolate; the message has the remedies.
         sqlalchemy.exc.SQLAlchemyError: the database is away or has no schema.
         MetricsPortError: RUNNER_METRICS_PORT cannot be had.
+        CredentialKeyError: this runner could not open what is, or will be, stored.
     """
     identity = identify(settings.runner_name)
     relay, api_url = api_relay(settings.sequence_api_url)
@@ -117,7 +120,9 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
         ),
     )
     server = _show_metrics(settings, registry)
-    _sign_in(settings, identity, database)
+    opener = Opener(settings.credential_encryption_key)
+    _sign_in(settings, identity, database, opener)
+    _check_keys(identity, database, opener)
     _take_over(identity, database, claims, announcer)
     heartbeat = Heartbeat(
         HeartbeatConfig(identity.runner_id, settings.heartbeat_s, settings.lease_s),
@@ -141,7 +146,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
         sampler=sampler,
         announcer=announcer,
         host=host,
-        opener=Opener(settings.credential_encryption_key),
+        opener=opener,
         terms=Terms(
             api_url=api_url,
             max_unpacked_bytes=settings.artifact_max_unpacked_bytes,
@@ -181,7 +186,7 @@ def take_apart(assembly: Assembly) -> None:
     assembly.reader.close()
     assembly.shipper.close(_SHIP_WITHIN_S)
     assembly.host.close()
-    _sign_out(assembly)
+    _sign_out(assembly.identity, assembly.database)
     assembly.announcer.close()
     assembly.database.close()
 
@@ -198,7 +203,7 @@ def _show_metrics(settings: Settings, registry: Registry) -> MetricsServer | Non
     )
 
 
-def _sign_in(settings: Settings, identity: Identity, database: Database) -> None:
+def _sign_in(settings: Settings, identity: Identity, database: Database, opener: Opener) -> None:
     with database.transaction() as session:
         session.add(
             RunnerRow(
@@ -208,6 +213,7 @@ def _sign_in(settings: Settings, identity: Identity, database: Database) -> None
                 name=identity.name,
                 version=PLATFORM_VERSION,
                 queues=list(settings.queues),
+                key_ids=list(opener.key_ids),
                 max_strategies=settings.runner_max_strategies,
                 cpu_millis=settings.runner_cpu_millis,
                 memory_mb=settings.runner_memory_mb,
@@ -215,6 +221,17 @@ def _sign_in(settings: Settings, identity: Identity, database: Database) -> None
                 last_heartbeat_at=database_now(),
             )
         )
+
+
+def _check_keys(identity: Identity, database: Database, opener: Opener) -> None:
+    """After the sign-in, which `rotate-keys` reads after it has put a key in force: one of the two
+    sees the other."""
+    try:
+        with database.transaction() as session:
+            keys.check_opening(session, opener.key_ids)
+    except CredentialKeyError:
+        _sign_out(identity, database)
+        raise
 
 
 def _take_over(
@@ -232,9 +249,9 @@ def _take_over(
         log.info("took_over", extra={"strategies": len(waiting), "predecessors": earlier})
 
 
-def _sign_out(assembly: Assembly) -> None:
-    with assembly.database.transaction() as session:
-        session.execute(delete(RunnerRow).where(RunnerRow.runner_id == assembly.identity.runner_id))
+def _sign_out(identity: Identity, database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(delete(RunnerRow).where(RunnerRow.runner_id == identity.runner_id))
 
 
 def _bury(database: Database, redis: Redis, strategy_id: str) -> None:

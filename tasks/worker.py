@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.broker import RUN_TASK
 from app.log_context import REQUEST_ID_HEADER, bound, usable_id
+from app.secrets.keys import CredentialKeyError
 from app.settings import Role, Settings, SettingsError, load
 from sandbox import SandboxError
 from tasks.assembly import Assembly, assemble, take_apart
@@ -47,7 +48,7 @@ class RunnerStep(bootsteps.StartStopStep):  # type: ignore[misc] # celery ships 
         del parent
         try:
             RunnerStep.assembly = assemble(settings)
-        except (SandboxError, SQLAlchemyError, MetricsPortError) as error:
+        except (SandboxError, SQLAlchemyError, CredentialKeyError, MetricsPortError) as error:
             sys.stderr.write(f"error: the runner cannot start: {error}\n")
             sys.stderr.flush()
             # Nothing is running yet that an orderly shutdown of Celery would save.

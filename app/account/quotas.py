@@ -20,6 +20,8 @@ NAMES = {
     "cpu_millis": "cpu_millis of strategies that run or want to",
     "memory_mb": "memory_mb of strategies that run or want to",
     "artifact_bytes": "bytes of artifacts, those of kept versions included",
+    "env_bytes": "bytes of environment variables, names and values",
+    "secret_bytes": "bytes of secrets, as they are sealed",
 }
 """Each quota, with what it counts."""
 
@@ -46,6 +48,8 @@ def limits(settings: Settings, client: Client) -> dict[str, int]:
         "cpu_millis": settings.quota_cpu_millis,
         "memory_mb": settings.quota_memory_mb,
         "artifact_bytes": settings.quota_artifact_bytes,
+        "env_bytes": settings.quota_env_bytes,
+        "secret_bytes": settings.quota_secret_bytes,
     }
     return {name: client.quotas.get(name, limit) for name, limit in general.items()}
 
@@ -54,7 +58,9 @@ def used(session: Session, client_id: str) -> dict[str, int]:
     """What a client has of each."""
     owned = (Strategy.client_id == client_id) & Strategy.deleted_at.is_(None)
     wanted = owned & (Strategy.desired_state == DesiredState.RUNNING)
-    total = session.scalars(select(func.count()).select_from(Strategy).where(owned)).one()
+    env_bytes = func.coalesce(func.sum(Strategy.env_bytes), 0)
+    secret_bytes = func.coalesce(func.sum(Strategy.secret_bytes), 0)
+    every = session.execute(select(func.count(), env_bytes, secret_bytes).where(owned)).one()
     cpu_millis = func.coalesce(func.sum(Strategy.resources["cpu_millis"].as_integer()), 0)
     memory_mb = func.coalesce(func.sum(Strategy.resources["memory_mb"].as_integer()), 0)
     row = session.execute(select(func.count(), cpu_millis, memory_mb).where(wanted)).one()
@@ -66,7 +72,7 @@ def used(session: Session, client_id: str) -> dict[str, int]:
         .subquery()
     )
     artifacts = session.scalars(select(func.coalesce(func.sum(shared.c.size), 0))).one()
-    numbers = (total, row[0], row[1], row[2], artifacts)
+    numbers = (every[0], row[0], row[1], row[2], artifacts, every[1], every[2])
     return {name: int(number) for name, number in zip(NAMES, numbers, strict=True)}
 
 

@@ -23,13 +23,25 @@ class LimitsSchema(Schema):
     requests_per_second = fields.Float(allow_none=True)
 
 
+class RetentionQuotaSchema(Schema):
+    """How much of the logs of one strategy is kept, and the most that any strategy has now."""
+
+    limit = fields.Float(allow_none=True)
+    used = fields.Float()
+
+
 class AccountSchema(Schema):
-    """One client; `quotas` by name: strategies, running, cpu_millis, memory_mb, artifact_bytes."""
+    """One client.
+
+    `quotas` by name: strategies, running, cpu_millis, memory_mb, artifact_bytes, env_bytes,
+    secret_bytes. `log_retention` by name: runs, days, archive_bytes; what is older or more goes.
+    """
 
     client = fields.String()
     is_sandbox = fields.Boolean()
     scopes = fields.List(fields.String())
     quotas = fields.Dict(keys=fields.String(), values=fields.Nested(QuotaSchema))
+    log_retention = fields.Dict(keys=fields.String(), values=fields.Nested(RetentionQuotaSchema))
     limits = fields.Nested(LimitsSchema)
 
 

@@ -61,4 +61,4 @@ def _source(session: Session, row: Strategy) -> StrategyVersion | None:
     current = repository.find(session, row.strategy_id, row.version)
     if current is None or current.origin == Origin.AUTO_ROLLBACK:
         return None
-    return repository.find(session, row.strategy_id, row.version - 1)
+    return repository.hold(session, row.strategy_id, row.version - 1)

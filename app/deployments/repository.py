@@ -9,7 +9,7 @@ from app.artifacts import repository as artifacts
 from app.database import database_now
 from app.deployments.models import Origin, StrategyVersion
 from app.runners import repository as runners
-from app.strategies.definition import defining
+from app.strategies.definition import defining, env_bytes, secret_bytes
 from app.strategies.models import Strategy
 from app.strategies.placement import choose_queue
 
@@ -26,6 +26,7 @@ def add(
     """Make what the locked row now holds its next version, which has not run yet."""
     row.version += 1
     row.version_started_at = None
+    row.env_bytes, row.secret_bytes = env_bytes(row), secret_bytes(row)
     session.flush()
     session.add(
         StrategyVersion(
@@ -44,6 +45,16 @@ def add(
 def find(session: Session, strategy_id: str, version: int) -> StrategyVersion | None:
     """The version, or None when it never was or is no longer kept."""
     return session.get(StrategyVersion, (strategy_id, version))
+
+
+def hold(session: Session, strategy_id: str, version: int) -> StrategyVersion | None:
+    """The same, to be copied: what it has sealed is not sealed for another key meanwhile."""
+    return session.get(
+        StrategyVersion,
+        (strategy_id, version),
+        with_for_update={"read": True},
+        populate_existing=True,
+    )
 
 
 def page(

@@ -47,7 +47,7 @@ def roll_back(services: Services, caller: Principal, strategy_id: str, version: 
         row = strategies.locked(session, caller, strategy_id)
         if _is_repeat(session, row, version):
             return row
-        source = repository.find(session, strategy_id, version)
+        source = repository.hold(session, strategy_id, version)
         if source is None:
             raise _not_kept(session, row, version)
         placement.check_targets(

@@ -23,6 +23,8 @@ class Runner(Base):
     name: Mapped[str] = mapped_column(String(40))
     version: Mapped[str] = mapped_column(String(32))
     queues: Mapped[list[Any]]
+    # Of the key pairs that it opens secrets with.
+    key_ids: Mapped[list[Any]] = mapped_column(server_default="[]")
     max_strategies: Mapped[int]
     running: Mapped[int] = mapped_column(default=0)
     cpu_millis: Mapped[int] = mapped_column(server_default="0")

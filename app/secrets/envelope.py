@@ -18,6 +18,9 @@ from nacl.utils import random
 
 _KEY_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_KEYBYTES
 _NONCE_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
+_TAG_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_ABYTES
+_PAD_BYTES = 256
+_ALTERED = "the sealed value was altered or moved; deploy it again"
 
 
 class EnvelopeError(Exception):
@@ -34,6 +37,14 @@ class Sealed:
     key_id: str
 
 
+@dataclass(frozen=True)
+class Wrapped:
+    """A data key, sealed for a key pair."""
+
+    key: bytes = field(repr=False)
+    key_id: str
+
+
 class Sealer:
     """Closes envelopes with a public key of 32 bytes, given in base64."""
 
@@ -47,7 +58,7 @@ class Sealer:
         data_key = random(_KEY_BYTES)
         nonce = random(_NONCE_BYTES)
         ciphertext = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
-            json.dumps(value).encode(), _bound_to(strategy_id, column), nonce, data_key
+            _padded(json.dumps(value).encode()), _bound_to(strategy_id, column), nonce, data_key
         )
         return Sealed(ciphertext, nonce, self._box.encrypt(data_key), self.key_id)
 
@@ -58,6 +69,17 @@ class Opener:
     def __init__(self, private_keys: Iterable[str]) -> None:
         keys = [PrivateKey(base64.b64decode(key)) for key in private_keys]
         self._boxes = {key_id(key.public_key): SealedBox(key) for key in keys}
+        self._newest = keys[0].public_key
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of its keys, newest first."""
+        return tuple(self._boxes)
+
+    @property
+    def newest_public_key(self) -> str:
+        """The public half of the newest key, in base64."""
+        return base64.b64encode(bytes(self._newest)).decode()
 
     def open(self, sealed: Sealed, *, strategy_id: str, column: str) -> Any:
         """The JSON value.
@@ -65,23 +87,41 @@ class Opener:
         Raises:
             EnvelopeError: the key is not among ours, or the value is not what was sealed here.
         """
-        box = self._boxes.get(sealed.key_id)
-        if box is None:
-            raise EnvelopeError(
-                f"sealed for key {sealed.key_id}, which is not in CREDENTIAL_ENCRYPTION_KEY; "
-                "add that key or deploy the strategy again"
-            )
+        data_key = self._unwrap(sealed.wrapped_key, sealed.key_id)
         try:
             plain = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-                sealed.ciphertext,
-                _bound_to(strategy_id, column),
-                sealed.nonce,
-                box.decrypt(sealed.wrapped_key),
+                sealed.ciphertext, _bound_to(strategy_id, column), sealed.nonce, data_key
             )
         except (exceptions.CryptoError, TypeError, ValueError):
             # The cause is left out on purpose: nothing of the value may reach a log.
-            raise EnvelopeError("the sealed value was altered or moved; deploy it again") from None
+            raise EnvelopeError(_ALTERED) from None
         return json.loads(plain)
+
+    def rewrap(self, wrapped_key: bytes, key_id: str) -> Wrapped | None:
+        """A data key as sealed for the newest of our keys; None when it is that already.
+
+        The value that it sealed stays as it is, and is not looked at.
+
+        Raises:
+            EnvelopeError: the key is not among ours, or the data key was altered.
+        """
+        newest = self.key_ids[0]
+        if key_id == newest:
+            return None
+        data_key = self._unwrap(wrapped_key, key_id)
+        return Wrapped(SealedBox(self._newest).encrypt(data_key), newest)
+
+    def _unwrap(self, wrapped_key: bytes, key_id: str) -> bytes:
+        box = self._boxes.get(key_id)
+        if box is None:
+            raise EnvelopeError(
+                f"sealed for key {key_id}, which is not in CREDENTIAL_ENCRYPTION_KEY; "
+                "add that key or deploy the strategy again"
+            )
+        try:
+            return box.decrypt(wrapped_key)
+        except (exceptions.CryptoError, TypeError, ValueError):
+            raise EnvelopeError(_ALTERED) from None
 
 
 def key_id(public_key: PublicKey) -> str:
@@ -94,6 +134,16 @@ def generate_key_pair() -> tuple[str, str]:
     private = PrivateKey.generate()
     encode = base64.b64encode
     return encode(bytes(private)).decode(), encode(bytes(private.public_key)).decode()
+
+
+def plain_bytes(ciphertext: bytes) -> int:
+    """The size of what a ciphertext was made of: a multiple of 256, but for old ones."""
+    return len(ciphertext) - _TAG_BYTES
+
+
+def _padded(text: bytes) -> bytes:
+    """JSON with blanks behind it: a ciphertext is as long as its text, and must not tell it."""
+    return text + b" " * (-len(text) % _PAD_BYTES)
 
 
 def _bound_to(strategy_id: str, column: str) -> bytes:

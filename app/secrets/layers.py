@@ -6,9 +6,10 @@ the change by itself, bound to its place in the row; a runner opens all of them 
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from app.secrets.envelope import EnvelopeError, Opener, Sealed, Sealer
+from app.secrets.envelope import EnvelopeError, Opener, Sealed, Sealer, plain_bytes
 
 MOST_LAYERS = 32
 MOST_BYTES = 65_536
@@ -52,9 +53,56 @@ def open_secrets(
     return secrets
 
 
+def layers_bytes(layers: Sequence[Mapping[str, str]]) -> int:
+    """The size of all layers; one that was altered counts for nothing, and opens nowhere."""
+    return sum(_plain_bytes(layer) for layer in layers)
+
+
+def _plain_bytes(layer: Mapping[str, str]) -> int:
+    try:
+        return plain_bytes(_sealed(layer).ciphertext)
+    except EnvelopeError:
+        return 0
+
+
+@dataclass(frozen=True)
+class RewrappedLayers:
+    """Layers with their data keys sealed for the newest key.
+
+    Attributes:
+        data_keys: how many of them were sealed for another one.
+        is_unreadable: one of them does not open; it is as it was.
+    """
+
+    layers: list[dict[str, str]]
+    data_keys: int
+    is_unreadable: bool
+
+
+def rewrap_layers(opener: Opener, layers: Sequence[Mapping[str, str]]) -> RewrappedLayers:
+    """Seal the data key of each layer for the newest of the opener's keys."""
+    changed: list[dict[str, str]] = []
+    data_keys, is_unreadable = 0, False
+    for layer in layers:
+        made = dict(layer)
+        try:
+            sealed = _sealed(layer)
+            new = opener.rewrap(sealed.wrapped_key, sealed.key_id)
+        except EnvelopeError:
+            new, is_unreadable = None, True
+        if new is not None:
+            made |= {"wrapped_key": b64encode(new.key).decode(), "key_id": new.key_id}
+            data_keys += 1
+        changed.append(made)
+    return RewrappedLayers(changed, data_keys, is_unreadable)
+
+
 def _sealed(layer: Mapping[str, Any]) -> Sealed:
-    parts = {name: b64decode(layer[name]) for name in ("ciphertext", "nonce", "wrapped_key")}
-    return Sealed(**parts, key_id=layer["key_id"])
+    try:
+        parts = {name: b64decode(layer[name]) for name in ("ciphertext", "nonce", "wrapped_key")}
+        return Sealed(**parts, key_id=layer["key_id"])
+    except (KeyError, TypeError, ValueError):
+        raise EnvelopeError("a change to the secrets was altered; deploy it again") from None
 
 
 def _column(number: int) -> str:

@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.secrets.envelope import Sealed
+from app.secrets.envelope import Sealed, plain_bytes
+from app.secrets.layers import layers_bytes
 
 _PARTS = ("ciphertext", "nonce", "wrapped_key", "key_id")
 
@@ -53,6 +54,17 @@ class Definition:
         if getattr(self, f"{slot}_ciphertext") is None:
             return None
         return Sealed(**{part: getattr(self, f"{slot}_{part}") for part in _PARTS})
+
+
+def env_bytes(source: Definition) -> int:
+    """Names and values of its variables."""
+    return sum(len(name) + len(value.encode()) for name, value in source.env.items())
+
+
+def secret_bytes(source: Definition) -> int:
+    """Its secrets as they are sealed, changes in place included: nobody here can read them."""
+    base = source.secrets_ciphertext
+    return (plain_bytes(base) if base else 0) + layers_bytes(source.secrets_changes)
 
 
 DEFINING = tuple(Definition.__annotations__)

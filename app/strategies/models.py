@@ -41,6 +41,8 @@ class Strategy(Definition, Base):
     name: Mapped[str] = mapped_column(String(100))
     version: Mapped[int] = mapped_column(server_default="1")
     version_started_at: Mapped[float | None]  # of its first run
+    env_bytes: Mapped[int] = mapped_column(server_default="0")
+    secret_bytes: Mapped[int] = mapped_column(server_default="0")
     desired_state: Mapped[str] = mapped_column(String(16), default=DesiredState.STOPPED)
     status: Mapped[str] = mapped_column(String(16), default=Status.STOPPED)
     status_reason: Mapped[str] = mapped_column(String(32), default=Reason.CREATED)

@@ -24,6 +24,7 @@ from app.deployments.models import Origin
 from app.errors import Detail, NotFoundError, UnauthorizedError, ValidationFailedError
 from app.logs import stream
 from app.runners import repository as runners
+from app.secrets import keys
 from app.strategies import hooks, lifecycle, placement, repository
 from app.strategies.going import set_going
 from app.strategies.listing import Place, Selection, StrategyPage
@@ -209,9 +210,10 @@ def _fill(services: Services, session: Session, row: Strategy, order: _Order) ->
     wanted = order.body["placement"].get("latency_target", [])
     row.latency_target = placement.choose_queue(wanted, runners.live_queues(session))
     for slot in ("secrets", "sequence_api_key"):
-        value = order.body[slot]
-        sealer = services.sealer
-        sealed = sealer.seal(value, strategy_id=row.strategy_id, column=slot) if value else None
+        value, sealed = order.body[slot], None
+        if value:
+            keys.hold(session, services.sealer.key_id)
+            sealed = services.sealer.seal(value, strategy_id=row.strategy_id, column=slot)
         row.seal(slot, sealed)
     row.secrets_changes = []
     row.updated_at = database_now()

@@ -17,6 +17,7 @@ from app.deployments import repository as versions
 from app.deployments.models import Origin
 from app.errors import ConflictError, Detail, ValidationFailedError
 from app.runners import repository as runners
+from app.secrets import keys
 from app.secrets.layers import MOST_LAYERS, seal_layer
 from app.strategies import hooks, placement, service
 from app.strategies.definition import defining
@@ -76,7 +77,7 @@ def _merge(services: Services, session: Session, row: Strategy, changes: Mapping
     if changes.get("hooks"):
         row.hooks = hooks.checked(row.hooks, _files(services, session, row))
     if _SECRETS in changes:
-        _merge_secrets(services, row, changes[_SECRETS])
+        _merge_secrets(services, session, row, changes[_SECRETS])
 
 
 def _merged(present: Mapping[str, Any], change: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def _files(services: Services, session: Session, row: Strategy) -> frozenset[str
 
 
 def _merge_secrets(
-    services: Services, row: Strategy, change: Mapping[str, str | None] | None
+    services: Services, session: Session, row: Strategy, change: Mapping[str, str | None] | None
 ) -> None:
     if change is None:
         row.seal(_SECRETS, None)
@@ -134,5 +135,6 @@ def _merge_secrets(
                 "with all of them, or remove all of them with null first"
             )
         strategy_id = row.strategy_id
+        keys.hold(session, services.sealer.key_id)
         layer = seal_layer(services.sealer, change, strategy_id=strategy_id, number=number)
         row.secrets_changes = [*row.secrets_changes, layer]

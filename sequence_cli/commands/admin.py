@@ -16,7 +16,7 @@ from sequence_cli.dev.procfile import project_root
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def admin(arguments: tuple[str, ...]) -> int:
     """Run a command of the platform itself: create-client, create-key, list-keys, revoke-key,
-    set-quotas, set-log-retention, show-log-retention, generate-keys, migrate.
+    rotate-keys, set-quotas, set-log-retention, show-log-retention, generate-keys, migrate.
     Without arguments it shows what each of them takes.
 
     They speak to the database, with the environment of the platform's own processes.

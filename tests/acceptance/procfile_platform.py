@@ -57,6 +57,7 @@ class ProcfilePlatform:
             FLOWER_ADDRESS="127.0.0.1",
         )
         self.keys: dict[str, str] = {}
+        self.wire = b""  # of Redis, as far as somebody listened
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:

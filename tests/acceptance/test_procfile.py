@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis
 
-from .processes import all_processes
 from .procfile_platform import ProcfilePlatform, procfile
+from .secret_traces import Wire, archived, dump, files, processes, traces
 from .support import ROOT, CommandLine, clean_environ, wait_for
 
 QUEUES = ["coinbase", "default", "kalshi", "polymarket"]
@@ -60,9 +59,11 @@ def canary(byhand: ProcfilePlatform, tmp_path_factory: pytest.TempPathFactory) -
     (home / "secrets.json").write_text(json.dumps({"CANARY": secret}))
     api = byhand.api
     cli = CommandLine(home, {"SEQUENCE_API_URL": api.url, "SEQUENCE_API_KEY": api.key})
+    wire = Wire(byhand.redis_port)
     options = ["--start", "--json", "--secrets-file", str(home / "secrets.json")]
     row = json.loads(cli.run("strategy", "deploy", str(home), *options))["strategy"]
     api.wait_line(row["strategy_id"], "alive")
+    byhand.wire = wire.close()
     return api.row(row["strategy_id"]), (secret, api.key)
 
 
@@ -129,51 +130,62 @@ def test_secrets_are_masked_in_the_log(byhand: ProcfilePlatform, canary: Any) ->
     assert not any(value in line for value in values for line in lines)
 
 
+def test_secrets_are_in_no_answer_to_a_bad_request(byhand: ProcfilePlatform, canary: Any) -> None:
+    row, (secret, _) = canary
+    strategy, strategies = f"/v1/strategies/{row['strategy_id']}", "/v1/strategies"
+    good = {"name": "bad", "runtime": "python", "entrypoint": "main.py", "artifact_base64": "eA=="}
+    bad: list[tuple[str, str, Any]] = [
+        ("POST", strategies, good | {"secrets": {"A": secret}}),
+        ("POST", strategies, good | {"secrets": {"A": [secret]}}),
+        ("POST", strategies, good | {"secrets": secret}),
+        ("POST", strategies, good | {"secrets": {"1 A": secret}}),
+        ("POST", strategies, good | {"secrets": {"A": secret * 2000}}),
+        ("POST", strategies, good | {"secrets": {"A": secret + "\0\ud800"}}),
+        ("POST", strategies, good | {"sequence_api_key": f"seq_live_{secret}"}),
+        ("PATCH", strategy, {"secrets": {"A": {"B": secret}}}),
+        ("PATCH", strategy, {"secrets": {"A B": secret}}),
+        ("PUT", strategy, {"secrets": {"A": secret}}),
+        ("POST", f"{strategy}/rollback", {"version": secret}),
+    ]
+    answers = {
+        f"{number} {method} {path}": byhand.api.call(method, path, body)
+        for number, (method, path, body) in enumerate(bad)
+    }
+    assert {answer.status for answer in answers.values()} <= {400, 405, 422}
+    told = {name: answer.content for name, answer in answers.items() if "rollback" not in name}
+    assert traces(secret, told) == []
+
+
 def test_secrets_are_nowhere(byhand: ProcfilePlatform, canary: Any) -> None:
     row, values = canary
+    dump(byhand.redis_port)
     places = {
-        **_files(byhand.folder),
-        **_redis(byhand.redis_port),
-        **_processes(row["run_id"]),
-        **{path: byhand.flower(path)[1].encode() for path in FLOWER_PAGES},
+        **files(byhand.folder),
+        **archived(byhand.folder / "sequence.db"),
+        **processes(row["run_id"]),
+        **flower_pages(byhand),
         "the API": byhand.api.call("GET", f"/v1/strategies/{row['strategy_id']}").content,
+        "the wire of Redis": byhand.wire,
     }
-    assert {"sequence.db", "runner.log", "web.log", f"logs:{row['run_id']}"} <= places.keys()
-    found = [(value[:4], place) for value in values for place in places
-             if value.encode() in places[place]]  # fmt: skip
-    assert found == []
+    for value in values:
+        assert traces(value, places) == []
+    # That there is something to be found, and that it would be.
+    in_files = {"sequence.db", "sequence.db-wal", "dump.rdb", "runner.log", "web.log", "flower.log"}
+    assert in_files <= places.keys()
+    assert any(name.startswith("appendonlydir/") for name in places)
+    id, run_id = row["strategy_id"], row["run_id"]
+    assert {"sequence.db-wal", "the API", "/api/tasks"} <= set(traces(id, places))
+    assert {"dump.rdb", "the wire of Redis"} <= set(traces(run_id, places))
+    assert id.encode() in places["the wire of Redis"], "the message to the runner"
 
 
-def _files(folder: Path) -> dict[str, bytes]:
-    """The database and every log of the platform."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def _redis(port: int) -> dict[str, bytes]:
-    """Every key with its name and its value."""
-    with Redis(port=port) as redis:
-        read = {
-            b"string": redis.get,
-            b"list": lambda key: redis.lrange(key, 0, -1),
-            b"set": redis.smembers,
-            b"zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
-            b"hash": redis.hgetall,
-            b"stream": redis.xrange,
-        }
-        return {
-            key.decode(): key + repr(read[redis.type(key)](key)).encode()
-            for key in redis.scan_iter()
-        }
-
-
-def _processes(run_id: str) -> dict[str, bytes]:
-    """Command line and environment of every process but the strategy's own."""
-    own = f"SEQUENCE_RUN_ID={run_id}".encode()
-    return {
-        f"{process.pid} {process.command[:60]}": process.command.encode() + process.environ
-        for process in all_processes()
-        if own not in process.environ
-    }
+def flower_pages(byhand: ProcfilePlatform) -> dict[str, bytes]:
+    """What Flower shows, with all that it knows of each task."""
+    tasks = byhand.flower_json("/api/tasks")
+    of_tasks = [f"/{kind}/{task}" for kind in ("task", "api/task/info") for task in tasks]
+    found = {path: byhand.flower(path) for path in (*FLOWER_PAGES, *of_tasks)}
+    assert {status for status, _ in found.values()} == {200}
+    return {path: body.encode() for path, (_, body) in found.items()}
 
 
 @pytest.mark.parametrize("name", ["release", "web", "runner", "scheduler", "flower"])

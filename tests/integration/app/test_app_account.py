@@ -12,13 +12,16 @@ import pytest
 from redis import Redis
 from support.api import HELLO, Caller, Web, error, strategy
 from support.archives import base64_of, program
+from support.owners import Rows
 from support.redis_server import RedisServer
 
 from app import admin
 from app.api.context import EXTENSION
 from app.api.rate import RateLimiter
 from app.clients.service import ensure_client
+from app.database import Database
 from app.errors import RateLimitedError
+from app.models import LogChunk, Run
 
 LARGE = {"cpu_millis": 500, "memory_mb": 64}
 
@@ -64,6 +67,13 @@ def test_an_account_shows_limits_and_use(limited: Callable[..., Caller]) -> None
         "cpu_millis": {"limit": None, "used": 500},
         "memory_mb": {"limit": None, "used": 64},
         "artifact_bytes": {"limit": None, "used": len(HELLO)},
+        "env_bytes": {"limit": None, "used": 0},
+        "secret_bytes": {"limit": None, "used": 0},
+    }
+    assert account["log_retention"] == {
+        "runs": {"limit": 20.0, "used": 0.0},
+        "days": {"limit": 30.0, "used": 0.0},
+        "archive_bytes": {"limit": 256.0 * 2**20, "used": 0.0},
     }
     assert account["limits"]["env_max_bytes"] == 65_536
 
@@ -121,6 +131,68 @@ def test_artifacts_count_once_and_with_every_kept_version(limited: Callable[...,
     third = program("print('third')")
     answer = caller.create("c", artifact_base64=base64_of(third))
     assert error(answer, 403, "QUOTA_EXCEEDED")["details"][0]["field"] == "artifact_bytes"
+
+
+def test_variables_and_secrets(limited: Callable[..., Caller]) -> None:
+    caller = limited(env_bytes=10, secret_bytes=600)
+    first = caller.created("a", env={"AB": "cdé"}, secrets={"A": "1"})["strategy_id"]
+    assert {n: used(caller)[n] for n in ("env_bytes", "secret_bytes")} == {
+        "env_bytes": 6,
+        "secret_bytes": 256,
+    }
+    exceeded(caller.create("b", env={"AB": "cde"}), "env_bytes", 10, 11)
+    exceeded(caller.patch(first, env={"LONGER": "12345"}), "env_bytes", 10, 17)
+    exceeded(caller.create("b", secrets={"A": "x" * 300}), "secret_bytes", 600, 768)
+    caller.patch(first, secrets={"A": "2"})
+    assert used(caller)["secret_bytes"] == 512
+    exceeded(caller.patch(first, secrets={"A": "3"}), "secret_bytes", 600, 768)
+    exceeded(caller.create("b", secrets={"A": "1"}), "secret_bytes", 600, 768)
+    assert strategy(caller.patch(first, secrets=None))["version"] == 3
+    assert used(caller)["secret_bytes"] == 0
+    caller.post(f"/strategies/{first}/rollback", json={"version": 2})
+    assert used(caller)["secret_bytes"] == 512
+
+
+def test_what_is_kept_of_logs(
+    limited: Callable[..., Caller], rows: Rows, database: Database
+) -> None:
+    caller = limited()
+    ids = [caller.created(name)["strategy_id"] for name in "ab"]
+    with database.transaction() as session:
+        ensure_client(session, "acme").log_runs_kept = 7
+        for number, (id, size) in enumerate([(ids[0], 10), (ids[1], 20), (ids[1], 5)]):
+            session.add(run_of(id, number))
+            session.flush()
+            session.add(chunk_of(id, number, size, rows.now() - 86_400 * (number + 1)))
+    found = caller.get("/account").json["account"]["log_retention"]
+    assert found["runs"] == {"limit": 7.0, "used": 2.0}
+    assert found["archive_bytes"]["used"] == 25.0
+    assert 3 <= found["days"]["used"] < 3.1
+
+
+def run_of(strategy_id: str, number: int) -> Run:
+    return Run(
+        run_id=f"r{number}",
+        strategy_id=strategy_id,
+        epoch=number,
+        runner_id="runner",
+        artifact_sha256="a" * 64,
+        started_at=1.0,
+    )
+
+
+def chunk_of(strategy_id: str, number: int, size: int, created_at: float) -> LogChunk:
+    numbers = {"after_number": 0, "first_number": 1, "last_number": 1, "last_ts_ms": 1}
+    return LogChunk(
+        run_id=f"r{number}",
+        strategy_id=strategy_id,
+        is_end=True,
+        raw_bytes=size,
+        stored_bytes=size,
+        created_at=created_at,
+        data=b"",
+        **numbers,
+    )
 
 
 def test_whoever_is_above_may_do_what_adds_nothing(limited: Callable[..., Caller]) -> None:

@@ -91,6 +91,11 @@ def test_two_keys_may_be_active() -> None:
         assert opener.open(envelope, strategy_id=ROW, column="secrets") == "both"
 
 
+def test_its_length_does_not_tell_how_long_it_is() -> None:
+    lengths = {len(sealed({"TOKEN": "x" * size}).ciphertext) for size in range(1, 200)}
+    assert len(lengths) == 1
+
+
 def test_nothing_of_it_shows() -> None:
     envelope = sealed()
     assert "ciphertext" not in repr(envelope)
