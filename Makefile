@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME_TOOLS := bwrap redis-server setpriv nsenter nft slirp4netns
 TEST_TOOLS := $(RUNTIME_TOOLS) curl ip /usr/lib/postgresql/15/bin/postgres
 
-.PHONY: help setup setup-test demo dev test chaos test-v2 test-aarch64 runtime lint types bench lock \
+.PHONY: help setup setup-test demo dev test chaos proof test-v2 test-aarch64 runtime lint types bench lock \
 	env-example openapi clean
 
 help: ## Show the targets
@@ -30,6 +30,9 @@ test: setup-test lint types ## Lint, types, and every test
 chaos: setup-test ## Kill, stop and cut off every part at random: SECONDS=600 SEED=1 LEASE_SECS=15
 	@deploy/isolated.sh --root env CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) \
 		CHAOS_LEASE_SECS=$(or $(LEASE_SECS),15) $(BIN)/pytest -s tests/chaos
+
+proof: setup-test ## A minute of 32 clients at the same names, 10,000 mutated bodies: SEED=1
+	@env PROOF_WHOLE=1 PROOF_SEED=$(SEED) $(BIN)/pytest -s tests/proof
 
 lint: ## Style, by ruff
 	@$(BIN)/ruff check .

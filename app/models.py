@@ -7,6 +7,7 @@ from app.deployments.models import StrategyVersion
 from app.logs.models import LogChunk
 from app.runners.models import Runner
 from app.secrets.models import CredentialKey
+from app.strategies.idempotency import IdempotencyKey
 from app.strategies.models import Run, Strategy, StrategyEvent
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Base",
     "Client",
     "CredentialKey",
+    "IdempotencyKey",
     "LogChunk",
     "Run",
     "Runner",

@@ -81,8 +81,7 @@ def diagnose(config: HostConfig) -> list[Finding]:
     if not seen.failures:
         trial = replace(config, slots=1, ready_slots=1, first_uid=_TRIAL_UID)
         return [*seen.findings, *_trial(trial)]
-    if seen.tree is not None:
-        seen.tree.remove()
+    seen.clear()
     return list(seen.findings)
 
 

@@ -20,6 +20,8 @@ EXIT_INTERRUPTED = 130
 COMMANDS = {
     "login": "sequence_cli.commands.login:login",
     "strategy": "sequence_cli.commands.strategy:strategy",
+    "keys": "sequence_cli.commands.keys:keys",
+    "account": "sequence_cli.commands.account:account",
     "runners": "sequence_cli.commands.runners:runners",
     "dev": "sequence_cli.dev.command:dev",
     "admin": "sequence_cli.commands.admin:admin",

@@ -15,6 +15,7 @@ from app.database import Database, database_now
 from app.logs import stream
 from app.runners import repository as runners
 from app.runners.wake import Waker
+from app.strategies import idempotency
 from app.strategies.models import Strategy
 from app.strategies.service import REPEAT_WINDOW_S
 from app.strategies.states import DesiredState, Reason, Status
@@ -165,6 +166,7 @@ class Sweep:
         past = Strategy.create_fingerprint_at < database_now() - REPEAT_WINDOW_S
         with self.database.transaction() as session:
             runners.forget_dead(session)
+            idempotency.forget_old(session)
             session.execute(
                 update(Strategy)
                 .where(past)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.api.context import Services
 from app.clients.models import Client
+from app.clients.service import lock_client
 from app.deployments.models import StrategyVersion
 from app.errors import AppError, Detail
 from app.settings import Settings
@@ -92,7 +93,7 @@ def held(services: Services, session: Session, client_id: str) -> Iterator[None]
     if not any(found.values()):
         yield
         return
-    session.execute(select(Client.client_id).where(Client.client_id == client_id).with_for_update())
+    lock_client(session, client_id)
     before = used(session, client_id)
     yield
     session.flush()

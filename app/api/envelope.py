@@ -110,7 +110,9 @@ def _flatten(messages: Any, path: str = "") -> Iterator[Detail]:
 
 
 def _database_away(error: Exception) -> Response:
-    log.error("database_away", extra={"error": type(error).__name__})
+    # The driver's own kind tells a deadlock from a server that is gone.
+    kind = type(getattr(error, "orig", None) or error).__name__
+    log.error("database_away", extra={"error": kind})
     return answer(
         UnavailableError("the database does not answer; try again", retry_after_s=_RETRY_AFTER_S)
     )

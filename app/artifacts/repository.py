@@ -11,12 +11,18 @@ from app.strategies.models import Strategy
 
 
 def store(session: Session, sha256: str, content: bytes) -> None:
-    """Keep these bytes under their hash; nothing happens when they are there already."""
+    """Keep these bytes under their hash until the transaction ends, whoever collects meanwhile;
+    nothing else happens when they are there already."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     insert = dialect.insert(Artifact).values(
         sha256=sha256, content=content, created_at=database_now()
     )
-    session.execute(insert.on_conflict_do_nothing())
+    held = select(Artifact.sha256).where(Artifact.sha256 == sha256)
+    while True:
+        session.execute(insert.on_conflict_do_nothing())
+        # They may have been there and be collected by now: only a lock says that they stay.
+        if session.scalar(held.with_for_update(read=True, key_share=True)) is not None:
+            return
 
 
 def load(session: Session, sha256: str) -> bytes:

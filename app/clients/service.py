@@ -120,6 +120,18 @@ def ensure_client(session: Session, code: str) -> Client:
     return client
 
 
+def lock_client(session: Session, client_id: str) -> None:
+    """Let no other transaction in that locks the same client, until this one ends.
+
+    To be taken before a strategy is locked: who waited for the two in another order might wait for
+    ever.
+    """
+    row = select(Client.client_id).where(Client.client_id == client_id)
+    # Not FOR UPDATE: every change of a strategy looks, for its foreign key, whether the client is
+    # there, and would wait for us while we wait for its strategy.
+    session.execute(row.with_for_update(key_share=True))
+
+
 def create_key(session: Session, hasher: KeyHasher, client_id: str, kind: KeyKind) -> NewKey:
     """Make a key for a client and return it, for the only time."""
     mode = "test" if kind.is_sandbox else "live"

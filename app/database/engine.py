@@ -13,6 +13,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 _BUSY_TIMEOUT_S = 5.0
+# Clients wait for 30 s. A crowd at one row, which it has to enter one by one, is no outage.
+_POOL_TIMEOUT_S = 15.0
 _READ_ONLY = "sequence_read_only"
 _POSTGRESQL = {
     "connect_timeout": 5,
@@ -68,7 +70,7 @@ def _create_engine(url: str, pool_size: int) -> Engine:
             url,
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_timeout=5,
+            pool_timeout=_POOL_TIMEOUT_S,
             pool_pre_ping=True,
             # An error's text must not quote what was to be stored.
             hide_parameters=True,
@@ -78,7 +80,7 @@ def _create_engine(url: str, pool_size: int) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_timeout=5,
+        pool_timeout=_POOL_TIMEOUT_S,
         hide_parameters=True,
         connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False},
     )

@@ -48,7 +48,8 @@ def find(session: Session, strategy_id: str, version: int) -> StrategyVersion | 
 
 
 def hold(session: Session, strategy_id: str, version: int) -> StrategyVersion | None:
-    """The same, to be copied: what it has sealed is not sealed for another key meanwhile."""
+    """The same, to be copied: until the transaction ends nobody forgets it, collects its artifact,
+    or seals it for another key."""
     return session.get(
         StrategyVersion,
         (strategy_id, version),

@@ -195,8 +195,10 @@ _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Tells a repetition from a new deploy of the same content within a minute.",
-    "schema": {"type": "string"},
+    "description": "The same create with the same key within a day changes nothing, whatever was "
+    "done meanwhile. Without one, the same as the last create of that name is a repetition for a "
+    "minute.",
+    "schema": {"type": "string", "maxLength": 255},
 }
 _TEXT = {"type": "string"}
 _ERROR_SCHEMA = {

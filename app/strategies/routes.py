@@ -11,6 +11,7 @@ from app.api.uploads import bounds_uploads
 from app.clients.service import Scope
 from app.logs.masking import warnings
 from app.strategies import service, update
+from app.strategies.idempotency import HEADER
 from app.strategies.listing import Selection, parse_place
 from app.strategies.schemas import (
     CreatedSchema,
@@ -36,7 +37,7 @@ blueprint = Blueprint(
 @blueprint.alt_response(200, schema=CreatedSchema)
 def create_strategy(body: dict[str, Any]) -> Any:
     """Create a strategy, or replace the artifact and settings of the one with this name."""
-    key = request.headers.get("Idempotency-Key", "")
+    key = request.headers.get(HEADER, "")
     created = service.create(services(), caller(), body, key)
     found = warnings(body["secrets"])
     answer = {"strategy": created.row} | ({"warnings": found} if found else {})

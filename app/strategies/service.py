@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -17,16 +16,23 @@ from app.account import quotas
 from app.api.context import Services
 from app.artifacts import intake
 from app.artifacts import repository as artifacts
-from app.clients.service import Principal, Scope, authenticate
+from app.clients.service import Principal, Scope, authenticate, lock_client
 from app.database import database_now
 from app.deployments import repository as versions
 from app.deployments.models import Origin
-from app.errors import Detail, NotFoundError, UnauthorizedError, ValidationFailedError
+from app.errors import (
+    ConflictError,
+    Detail,
+    NotFoundError,
+    UnauthorizedError,
+    ValidationFailedError,
+)
 from app.logs import stream
 from app.runners import repository as runners
 from app.secrets import keys
-from app.strategies import hooks, lifecycle, placement, repository
+from app.strategies import hooks, idempotency, lifecycle, placement, repository
 from app.strategies.going import set_going
+from app.strategies.idempotency import HEADER, Repeatable
 from app.strategies.listing import Place, Selection, StrategyPage
 from app.strategies.models import Strategy
 from app.strategies.policy_schemas import POLICIES
@@ -58,6 +64,7 @@ class _Order:
     owner: Principal
     actor: str
     fingerprint: str
+    repeatable: Repeatable | None
 
 
 def create(
@@ -65,12 +72,15 @@ def create(
 ) -> Created:
     """Make a strategy, or give the one of this name a new artifact and new settings.
 
-    A repetition of the last create within a minute changes nothing: clients retry.
+    A repetition of the last create within a minute changes nothing: clients retry. With a key, one
+    of any create within a day does not, whatever was done meanwhile.
 
     Raises:
-        ValidationFailedError, TooLargeError: the body is not usable.
+        ValidationFailedError, TooLargeError: the body is not usable, or the key is another's.
+        ConflictError: what was made with the key is deleted.
     """
     settings = services.settings
+    idempotency.check_key(idempotency_key)
     placement.check_targets(
         body["placement"].get("latency_target", []), settings.latency_targets.keys()
     )
@@ -83,12 +93,11 @@ def create(
     body = {**body, "hooks": hooks.checked(body["hooks"], upload.files)}
     owner = _owner(services, caller, body["sequence_api_key"])
     fingerprint = _fingerprint(services, body, upload.sha256, idempotency_key)
-    order = _Order(body, upload, owner, f"key:{caller.key_id}", fingerprint)
-    try:
-        created, announce = _commit(services, order)
-    except IntegrityError:
-        # Another request made the same name first: ours now replaces it.
-        created, announce = _commit(services, order)
+    repeatable = None
+    if idempotency_key:
+        repeatable = Repeatable(caller, services.hasher(idempotency_key), fingerprint)
+    order = _Order(body, upload, owner, f"key:{caller.key_id}", fingerprint, repeatable)
+    created, announce = _commit(services, order)
     follow_up(services, created.row, announce=announce)
     return created
 
@@ -179,26 +188,60 @@ def _commit(services: Services, order: _Order) -> tuple[Created, bool]:
     owner = order.owner
     database = services.database
     with database.transaction() as session, quotas.held(services, session, owner.client_id):
-        row = repository.find_by_name(
-            session, owner.client_id, owner.is_sandbox, order.body["name"]
-        )
+        before = _made_before(session, order)
+        if before is not None:
+            return Created(before, is_new=False), False
+        row = _of_this_name(session, order)
         if row is not None and is_repeat(session, row, order.fingerprint):
-            return Created(row, is_new=False), False
-        is_new = row is None
-        artifacts.store(session, order.upload.sha256, order.upload.content)
-        row = row or _new_row(owner)
-        _fill(services, session, row, order)
-        session.add(row)
-        session.flush()
-        versions.add(session, row, Origin.CREATE, order.actor)
-        announce = set_going(
-            session, row, order.actor, start_immediately=order.body["start_immediately"]
+            created, announce = Created(row, is_new=False), False
+        else:
+            created = Created(row or _new_row(owner), is_new=row is None)
+            announce = _store(services, session, created.row, order)
+        if order.repeatable is not None:
+            idempotency.leave(session, order.repeatable, created.row.strategy_id)
+    return created, announce
+
+
+def _made_before(session: Session, order: _Order) -> Strategy | None:
+    """What the request came to when it came before; None when it comes first, or has no key."""
+    if order.repeatable is None:
+        return None
+    strategy_id = idempotency.enter(session, order.repeatable)
+    if strategy_id is None:
+        return None
+    row = repository.find(session, order.owner, strategy_id)
+    if row is None:
+        raise ConflictError(
+            f"the strategy of this {HEADER} was deleted; use a new one to deploy again"
         )
-        row.create_fingerprint = order.fingerprint
-        row.create_fingerprint_at = database_now()
-        session.flush()
-        session.refresh(row)
-    return Created(row, is_new), announce
+    return row
+
+
+def _store(services: Services, session: Session, row: Strategy, order: _Order) -> bool:
+    """Make the order the next version of a row that is new or locked; True to tell runners."""
+    artifacts.store(session, order.upload.sha256, order.upload.content)
+    _fill(services, session, row, order)
+    session.add(row)
+    session.flush()
+    versions.add(session, row, Origin.CREATE, order.actor)
+    announce = set_going(
+        session, row, order.actor, start_immediately=order.body["start_immediately"]
+    )
+    row.create_fingerprint = order.fingerprint
+    row.create_fingerprint_at = database_now()
+    session.flush()
+    session.refresh(row)
+    return announce
+
+
+def _of_this_name(session: Session, order: _Order) -> Strategy | None:
+    """The strategy that is to be replaced, locked; without one, no other request makes one."""
+    owner, name = order.owner, order.body["name"]
+    row = repository.find_by_name(session, owner.client_id, owner.is_sandbox, name)
+    if row is None:
+        lock_client(session, owner.client_id)
+        row = repository.find_by_name(session, owner.client_id, owner.is_sandbox, name)
+    return row
 
 
 def _fill(services: Services, session: Session, row: Strategy, order: _Order) -> None:

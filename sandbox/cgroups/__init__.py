@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+
 from sandbox.cgroups import mounts, v1, v2
 from sandbox.cgroups.elsewhere import clear_elsewhere
 from sandbox.cgroups.groups import RunGroup, Tree, clear, empty, sweep
 from sandbox.errors import Problem, SandboxUnavailableError
 
-__all__ = ["RunGroup", "Tree", "clear", "clear_elsewhere", "detect", "empty", "sweep"]
+__all__ = [
+    "RunGroup",
+    "Tree",
+    "clear",
+    "clear_elsewhere",
+    "detect",
+    "empty",
+    "remove_unless_held",
+    "sweep",
+]
 
 _REMEDY = (
     "run on a host whose control groups are visible: in a container mount them"
@@ -30,3 +43,15 @@ def detect(name: str, hierarchies: mounts.Hierarchies | None = None) -> Tree:
     if found.v2 is not None and found.v2.is_dir():
         return v2.TreeV2(name, found.v2)
     raise SandboxUnavailableError([Problem("no control group file system is visible", _REMEDY)])
+
+
+def remove_unless_held(tree: Tree) -> None:
+    """Remove the runner's own group when it is empty and no runner of its name lives.
+
+    An idle runner's group is empty as well, and holds its name: without it there could be two.
+    """
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        fd = os.open(tree.lock_directory(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, fd)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        tree.remove()

@@ -50,6 +50,11 @@ class Examination:
         """Those that keep a runner from starting."""
         return tuple(finding for finding in self.findings if finding.level == Level.FAIL)
 
+    def clear(self) -> None:
+        """Remove the control group that was made for a runner that will not start."""
+        if self.tree is not None:
+            cgroups.remove_unless_held(self.tree)
+
 
 def examine(config: HostConfig) -> Examination:
     """Look at everything. Makes the runner's control group, as its start would."""
@@ -76,6 +81,7 @@ def require(config: HostConfig) -> tuple[Tools, Runtime, cgroups.Tree]:
             remedy = finding.remedy.lines() if finding.remedy else []
             logger.warning("host_warning", extra={"finding": finding.what, "remedy": remedy})
     if seen.failures:
+        seen.clear()
         raise SandboxUnavailableError([finding.problem() for finding in seen.failures])
     # Each is missing only together with a failure that says so.
     assert seen.tools is not None and seen.runtime is not None and seen.tree is not None  # noqa: S101

@@ -1,4 +1,4 @@
-"""The past of a strategy. Runs and events are the API's JSON objects, unchanged, newest first."""
+"""The past of a strategy. Its entries are the API's JSON objects, unchanged, newest first."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +25,10 @@ class HistoryApi:
     def events(self, limit: int) -> list[Entry]:
         """At most ``limit`` events."""
         return list(self._entries("events", limit, None))
+
+    def versions(self, limit: int) -> list[Entry]:
+        """At most ``limit`` versions; the first is the present one."""
+        return list(self._entries("versions", limit, None))
 
     def run(self, wanted: str | None) -> Entry | None:
         """The run with this number or id, or the newest; None when it never ran.

@@ -43,6 +43,14 @@ class StrategiesApi:
         """Ask for a stop; the row may still say ``running`` until the runner has carried it out."""
         return _row(self._client.call("POST", f"{_ROOT}/{strategy_id}/stop"))
 
+    def update(self, strategy_id: str, patch: Mapping[str, Any]) -> Row:
+        """Change settings in place; in a table null removes a key, instead of one all of it."""
+        return _row(self._client.call("PATCH", f"{_ROOT}/{strategy_id}", body=patch))
+
+    def roll_back(self, strategy_id: str, version: int) -> Row:
+        body = {"version": version}
+        return _row(self._client.call("POST", f"{_ROOT}/{strategy_id}/rollback", body=body))
+
     def delete(self, strategy_id: str) -> None:
         self._client.call("DELETE", f"{_ROOT}/{strategy_id}")
 

@@ -18,9 +18,10 @@ from sequence_cli.project.deployment import Deployment, Overrides, prepare_deplo
 _PATH = click.Path(path_type=Path)
 
 
-def _split_env(
+def split_pairs(
     _ctx: click.Context, _param: click.Parameter, pairs: tuple[str, ...]
 ) -> dict[str, str]:
+    """Callback of a repeatable KEY=VALUE option."""
     env = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -35,7 +36,7 @@ def _deploy_options(function: Callable[..., int]) -> Callable[..., int]:
     options = [
         click.argument("directory", metavar="DIR", type=_PATH),
         click.option("--start", is_flag=True, help="Start it at once."),
-        click.option("--env", multiple=True, metavar="KEY=VALUE", callback=_split_env,
+        click.option("--env", multiple=True, metavar="KEY=VALUE", callback=split_pairs,
                      help="Variable layered on [hosted.env]; may be repeated."),
         click.option("--secrets-file", type=_PATH, metavar="FILE",
                      help="JSON object of strings, merged over [hosted.secrets]."),

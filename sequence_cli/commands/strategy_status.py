@@ -20,7 +20,7 @@ from sequence_cli.output.status_words import (
 )
 from sequence_cli.output.table import aligned_pairs
 
-_POLICIES = ("network", "restart", "stop", "hooks", "watchdog", "schedule")
+_POLICIES = ("network", "restart", "stop", "hooks", "watchdog", "schedule", "deploy")
 
 
 @click.command()
@@ -45,6 +45,7 @@ def _pairs(row: Row, now_s: float) -> list[tuple[str, str]]:
     return [
         ("name", row["name"]),
         ("id", row["strategy_id"]),
+        ("version", str(row.get("version") or "")),
         ("status", row["status"]),
         ("reason", reason_in_words(row)),
         ("waits for", waiting_in_words(row)),

@@ -48,6 +48,18 @@ def reason_in_words(row: dict[str, Any]) -> str:
     return "; ".join(part for part in parts if part)
 
 
+def origin_in_words(version: dict[str, Any]) -> str:
+    """How a version came to be; a way newer than this command is shown as it is."""
+    origin, source = version["origin"], version.get("source_version")
+    words = {
+        "create": "deployed",
+        "update": "settings changed",
+        "rollback": f"rolled back to {source}",
+        "auto_rollback": f"{source} came back by itself",
+    }
+    return words.get(origin, str(origin))
+
+
 def waiting_in_words(row: dict[str, Any]) -> str:
     """What a queued strategy waits for, and since when; empty for another one."""
     waiting = row.get("waiting")

@@ -109,7 +109,13 @@ def _is_chained(lines: Sequence[str], start: int) -> bool:
 def _title(case: Case) -> str:
     run = case.run
     lasted = "" if run.get("ended_at") is None else f", lasted {duration_in_words(run)}"
-    return f"{case.row['name']}, run {run['epoch']} ({run['run_id']}){lasted}"
+    version = f" of version {run['version']}" if run.get("version") else ""
+    return f"{case.row['name']}, run {run['epoch']}{version} ({run['run_id']}){lasted}"
+
+
+def _rolled_back(case: Case) -> dict[str, Any] | None:
+    """The event with which the version before the run's came back, if it did."""
+    return next((event for event in case.events if event["event"] == "roll_back"), None)
 
 
 def _ending(case: Case) -> list[str]:
@@ -119,7 +125,9 @@ def _ending(case: Case) -> list[str]:
     lines = [_in_words(own, case)]
     if evidence.get("explanation"):
         lines.append(f"The platform says: {evidence['explanation']}")
-    if reason in _GIVEN_UP:
+    if _rolled_back(case):
+        lines.append("It failed in the same way again and again, soon after its first start.")
+    elif reason in _GIVEN_UP:
         lines.append(_GIVEN_UP[reason])
     return lines
 
@@ -183,6 +191,12 @@ def _advice(case: Case) -> list[str]:
 
 
 def _sequel(case: Case, now_s: float) -> list[str]:
+    back = _rolled_back(case)
+    if back:
+        return [
+            f"then: the version before it came back {local_time(back['at'])}, by {back['actor']} "
+            "(hosted.deploy.auto_rollback_secs)"
+        ]
     again = [event for event in case.events if event["event"] == "restart_due"]
     if again:
         return [f"then: queued again {local_time(again[-1]['at'])}, by {again[-1]['actor']}"]

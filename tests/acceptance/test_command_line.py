@@ -56,6 +56,28 @@ def test_version_and_login(platform: DevPlatform, tmp_path: Path) -> None:
     assert json.loads(cli.run("strategy", "list", "--json")) == {"strategies": []}
 
 
+def test_versions_keys_and_the_account(cli: CommandLine, tmp_path: Path) -> None:
+    folder = project(tmp_path / "settings", "settings", "print('hello')")
+    cli.run("strategy", "deploy", str(folder), "--env", "LEVEL=info")
+    changed = ("--env", "LEVEL=debug", "--memory", "64", "--secret", "TOKEN")
+    assert "at version 2" in cli.run("strategy", "set", "settings", *changed, typed="hunter2\n")
+    assert "at version 3" in cli.run("strategy", "rollback", "settings")
+    table = cli.run("strategy", "versions", "settings").splitlines()
+    assert [line.split()[0] for line in table] == ["VERSION", "3", "2", "1"]
+    assert "rolled back to 1" in table[1]
+    row = json.loads(cli.run("strategy", "status", "settings", "--json"))["strategy"]
+    assert (row["env"], row["resources"]["memory_mb"]) == ({"LEVEL": "info"}, 512)
+    key = cli.run("keys", "create", "--label", "of-a-test", "--scope", "read").strip()
+    assert key not in cli.run("keys", "list")
+    assert "needs a key with the scope admin" in cli.run(
+        "keys", "list", "--api-key", key, exit_code=1
+    )
+    cli.run("keys", "revoke", "of-a-test", "--yes")
+    assert "it was revoked" in cli.run("account", "--api-key", key, exit_code=1)
+    assert json.loads(cli.run("account", "--json"))["account"]["quotas"]["strategies"]["used"] >= 1
+    cli.run("strategy", "delete", "settings", "--yes")
+
+
 def test_heartbeat_crashes_comes_back_and_ends(cli: CommandLine, platform: DevPlatform) -> None:
     deploy = ["strategy", "deploy", str(HEARTBEAT), "--start", "--json"]
     beats = ["--env", "HEARTBEAT_BEATS=3", "--env", "HEARTBEAT_INTERVAL_MS=50"]

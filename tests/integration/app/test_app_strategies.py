@@ -185,14 +185,6 @@ class TestRepeats:
         caller.ask(row["strategy_id"], "stop")
         assert caller.created(start_immediately=True)["status"] == "queued"
 
-    def test_an_own_key_makes_a_repeat_a_deploy(self, caller: Caller, rows: Rows) -> None:
-        def post(key: str) -> dict[str, Any]:
-            made = strategy(caller.create(headers={"Idempotency-Key": key}, start_immediately=True))
-            return rows.strategy(made["strategy_id"]).create_fingerprint
-
-        assert post("one") == post("one")
-        assert post("two") != post("one")
-
     def test_going_back_to_an_earlier_artifact_is_a_deploy(self, caller: Caller) -> None:
         first = caller.created()
         second = caller.created(artifact_base64=OTHER)

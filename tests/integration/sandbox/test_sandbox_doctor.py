@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,24 @@ def test_a_name_that_a_live_runner_has_is_in_the_way(monkeypatch: pytest.MonkeyP
     assert [finding.what for finding in found if finding.level == "FAIL"] == [
         f"another runner named {config.name!r} is alive on this host"
     ]
+
+
+def test_a_start_that_is_refused_leaves_no_group_and_takes_none_away(tmp_path: Path) -> None:
+    """A live runner's group is as empty between two runs, and it holds the name."""
+    config = sandbox.HostConfig(
+        name=f"refused-{os.getpid()}", slots=1, ready_slots=1, first_uid=372_000
+    )
+    unfit = replace(config, rootfs=tmp_path / "missing")
+    with pytest.raises(sandbox.SandboxUnavailableError):
+        sandbox.Host.open(unfit)
+    assert control_groups(f"sequence-{config.name}") == []
+    host = sandbox.Host.open(config)
+    try:
+        with pytest.raises(sandbox.SandboxUnavailableError):
+            sandbox.Host.open(unfit)
+        assert control_groups(f"sequence-{config.name}") != []
+    finally:
+        host.close()
 
 
 def test_no_user_namespaces(tmp_path: Path) -> None:

@@ -181,6 +181,17 @@ def test_who_asked_for_a_stop(past: Past) -> None:
     assert said[1] == f"It was stopped on request by {KEY}."
 
 
+def test_the_version_before_it_came_back(past: Past) -> None:
+    past.events(
+        event("roll_back", "failed", "queued", "runner:eu-1"),
+        event("crash_loop", "running", "failed", "runner:eu-1"),
+    )
+    told = past.why(run_row("crash_loop", 1, version=2))
+    assert told[0].startswith("heartbeat, run 3 of version 2 (")
+    assert "not restarted any more" not in "\n".join(told)
+    assert any(line.startswith("then: the version before it came back ") for line in told)
+
+
 def test_a_run_that_lives(past: Past) -> None:
     said = past.why(run_row(None, None, ended_at=None, evidence={}))
     assert said[1].startswith("It runs, since ")

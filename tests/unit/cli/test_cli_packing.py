@@ -13,7 +13,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sequence_cli.project.archive import pack
@@ -44,6 +44,7 @@ segments = st.text(
 paths = st.lists(segments, min_size=1, max_size=5).map("/".join)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(paths, st.tuples(st.binary(max_size=2000), st.booleans()), max_size=8))
 def test_round_trip(tree: dict[str, tuple[bytes, bool]]) -> None:
     files = [SourceFile(path, content, executable) for path, (content, executable) in tree.items()]
