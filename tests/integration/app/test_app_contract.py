@@ -13,7 +13,7 @@ from support.owners import Rows
 
 SUPPORT = Path(__file__).parents[2] / "support"
 SEED = 20261122
-MAX_EXAMPLES = 15
+MAX_EXAMPLES = 10
 WITHIN_S = 300
 CONFIG = """
 [generation]

@@ -69,9 +69,7 @@ def test_gunicorn_and_the_runner_log_it_and_no_secret(
     with station(sqlite_url, redis_url) as place:
         key = place.caller.key
         worker = Worker(place, tmp_path / "worker.log")
-        server = GunicornServer(
-            tmp_path, DATABASE_URL=sqlite_url, REDIS_URL=redis_url, LOG_LEVEL="info"
-        )
+        server = GunicornServer(tmp_path, **{**place.environ, "LOG_LEVEL": "info"})
         try:
             worker.wait_ready()
             with server:
