@@ -4,21 +4,20 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify
+from flask import Flask, Response, jsonify
 from flask_smorest import Api
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from app.api import request_id
+from app.api import body_limits, request_id
 from app.api.context import services
 from app.errors import (
     AppError,
     BadRequestError,
     Detail,
     InvalidParamsError,
-    TooLargeError,
     UnavailableError,
     ValidationFailedError,
 )
@@ -89,10 +88,7 @@ def _from_http(error: HTTPException) -> AppError:
     if status == 400 and messages:
         return BadRequestError("the body is not valid JSON; send one JSON object")
     if status == 413:
-        return TooLargeError(
-            f"the request has more than {current_app.config['MAX_CONTENT_LENGTH']} bytes; "
-            f"the limit of an artifact is {services().settings.artifact_max_bytes} bytes"
-        )
+        return body_limits.too_large(services().settings.artifact_max_bytes)
     described = AppError(error.description or error.name)
     described.status = status
     described.code = _CODES.get(status, error.name.upper().replace(" ", "_"))
