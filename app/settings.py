@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from app import settings_parsers as parse
 from app.market_settings import MarketSettings
+from app.operations_settings import OperationsSettings
 from app.settings_parsers import InvalidValueError
 from app.settings_variable import Role, Variable
 from app.settings_variable import variable as _variable
@@ -34,7 +35,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Settings(MarketSettings):
+class Settings(MarketSettings, OperationsSettings):
     """The parsed environment of one process; times in seconds, sizes in bytes."""
 
     database_url: str = _variable(

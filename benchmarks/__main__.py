@@ -4,6 +4,7 @@ import os
 import sys
 
 from benchmarks import (
+    api,
     failover,
     latency,
     leaks,
@@ -43,7 +44,7 @@ def main() -> int:
         rows += market_orders.rows(platform)
         rows.append(memory.per_strategy(platform))
         rows.append(failover.stop_to_sigterm(platform))
-    rows += [*failover.rows(), *scale.rows(), *seeing.rows()]
+    rows += [*failover.rows(), *scale.rows(), *api.rows(), *seeing.rows()]
     print(table(rows))
     return 0 if all(row.is_met for row in rows) else 1
 

@@ -40,7 +40,7 @@ def main() -> int:
         signal.signal(number, lambda *_: ends.set())
     try:
         settings = load(Role.MARKET, os.environ)
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         if settings.sequence_upstream_url:
             log.info("market_not_needed", extra={"upstream": settings.sequence_upstream_url})
             ends.wait()

@@ -73,8 +73,7 @@ def opened(database: Database, opener: Opener) -> list[Any]:
     found = []
     with database.reading() as session:
         for model in (Strategy, StrategyVersion):
-            # PostgreSQL gives rows that were changed last, unless it is told an order.
-            for row in session.scalars(select(model).order_by(*model.__table__.primary_key)):
+            for row in session.scalars(select(model).order_by(*inspect(model).primary_key)):
                 id = row.strategy_id
                 secrets = open_secrets(
                     opener, row.sealed("secrets"), row.secrets_changes, strategy_id=id
