@@ -65,7 +65,7 @@ lock: ## Resolve the requirements anew, with hashes and without any address (nee
 		--no-emit-index-url --no-header --python-version 3.11 -q -o requirements-ccxt.txt
 
 openapi: ## Write docs/openapi.json anew from the routes
-	@$(BIN)/python -m app.openapi.specification > docs/openapi.json
+	@$(BIN)/python -m app.openapi > docs/openapi.json
 
 env-example: ## Write .env.example anew from app/settings.py
 	@$(BIN)/python -m app.settings > .env.example

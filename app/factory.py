@@ -1,5 +1,6 @@
 """The web process is put together here."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Flask
@@ -16,6 +17,7 @@ from app.clients.attempts import FailedAttempts
 from app.clients.known_keys import KnownKeys
 from app.clients.service import KeyHasher
 from app.clients.uses import KeyUses
+from app.credentials.routes import blueprint as credentials
 from app.database import Database
 from app.deployments.routes import blueprint as deployments
 from app.health.routes import blueprint as health
@@ -29,6 +31,7 @@ from app.metrics.routes import COUNTS
 from app.metrics.routes import blueprint as metrics
 from app.observability import configure_logging
 from app.openapi.routes import blueprint as openapi
+from app.parts import PARTS, Part
 from app.redis_client import connect
 from app.runners.routes import blueprint as runners
 from app.runners.wake import Waker
@@ -41,8 +44,8 @@ _RATE_TIMEOUT_S = 0.5
 _TAKE_ARTIFACTS = frozenset({"strategies.create_strategy"})
 
 
-def create_app(settings: Settings) -> Flask:
-    """The Flask application for these settings; connects to nothing yet."""
+def create_app(settings: Settings, parts: Sequence[Part] = ()) -> Flask:
+    """The Flask application for these settings, with what `parts` add; connects to nothing yet."""
     configure_logging(settings.log_level, settings.log_format)
     app = Flask("app")
     app.config.update(
@@ -62,8 +65,14 @@ def create_app(settings: Settings) -> Flask:
         proxied: Any = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops)
         app.wsgi_app = proxied  # type: ignore[method-assign] # Flask's own way to wrap
     api = envelope.EnvelopeApi(app)
-    for blueprint in (strategies, deployments, history, logs, runners, api_keys, account, health):
+    ours = (strategies, deployments, history, logs, runners, api_keys, credentials, account, health)
+    for blueprint in ours:
         api.register_blueprint(blueprint)
+    app.extensions[PARTS] = tuple(parts)
+    for part in parts:
+        part.attach(app, settings)
+        for blueprint in part.blueprints:
+            api.register_blueprint(blueprint)
     app.register_blueprint(openapi)
     app.register_blueprint(metrics)
     return app

@@ -2,6 +2,7 @@
 
 from app.artifacts.models import Artifact
 from app.clients.models import ApiKey, Client
+from app.credentials.models import VenueCredential
 from app.database import Base
 from app.deployments.models import StrategyVersion
 from app.logs.models import LogChunk
@@ -23,4 +24,5 @@ __all__ = [
     "Strategy",
     "StrategyEvent",
     "StrategyVersion",
+    "VenueCredential",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from app import settings_parsers as parse
+from app.market_settings import MarketSettings
 from app.operations_settings import OperationsSettings
 from app.settings_parsers import InvalidValueError
 from app.settings_variable import Role, Variable
@@ -34,7 +35,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Settings(OperationsSettings):
+class Settings(OperationsSettings, MarketSettings):
     """The parsed environment of one process; times in seconds, sizes in bytes."""
 
     database_url: str = _variable(
@@ -280,6 +281,11 @@ class Settings(OperationsSettings):
     def broker(self) -> str:
         """URL of Celery's broker."""
         return self.broker_url or self.redis_url
+
+    @property
+    def strategies_api_url(self) -> str:
+        """The API that strategies are given."""
+        return self.sequence_upstream_url or self.sequence_api_url
 
     @property
     def queues(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_BOOK = re.compile(r"(binance|coinbase|kraken):([A-Z0-9]{1,12}-[A-Z]{3,4})")
 
 
 class InvalidValueError(ValueError):
@@ -115,6 +116,11 @@ def http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def optional_http_url(value: str) -> str:
+    """Empty, or an http or https URL."""
+    return http_url(value) if value else ""
+
+
 def key_of_32_bytes(value: str) -> str:
     """A key of 32 bytes in base64, kept as text."""
     try:
@@ -183,3 +189,16 @@ def _split(value: str) -> SplitResult | None:
         return parts if parts.port is None or parts.port > 0 else None
     except ValueError:
         return None
+
+
+def books(value: str) -> Mapping[str, tuple[str, ...]]:
+    """`kraken:BTC-USD,coinbase:ETH-USD` as pairs by exchange."""
+    found: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        match = _BOOK.fullmatch(part)
+        if match is None:
+            raise InvalidValueError(
+                f"must name books as kraken:BTC-USD, of binance, coinbase and kraken, not {part!r}"
+            )
+        found[match[1]] = (*found.get(match[1], ()), match[2])
+    return found

@@ -15,6 +15,7 @@ class Role(StrEnum):
     SCHEDULER = "scheduler"
     FLOWER = "flower"
     ADMIN = "admin"
+    MARKET = "market"
     ROTATION = "rotate-keys"
 
 

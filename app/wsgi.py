@@ -5,8 +5,9 @@ import sys
 
 from app.factory import create_app
 from app.settings import Role, SettingsError, load
+from market.web import market_part
 
 try:
-    app = create_app(load(Role.WEB, os.environ))
+    app = create_app(load(Role.WEB, os.environ), [market_part()])
 except SettingsError as error:
     sys.exit(str(error))

@@ -10,10 +10,12 @@ from benchmarks import (
     leaks,
     log_crowd,
     logs,
+    market_orders,
     memory,
     network,
     sandbox_overhead,
     scale,
+    seeing,
     unpacking,
 )
 from benchmarks.embedded import running
@@ -22,7 +24,12 @@ from benchmarks.report import Row, table
 
 def main() -> int:
     """Measure one thing after the other."""
-    rows: list[Row] = [*sandbox_overhead.rows(), *unpacking.rows(), *logs.rows()]
+    rows: list[Row] = [
+        *sandbox_overhead.rows(),
+        *unpacking.rows(),
+        *logs.rows(),
+        market_orders.engine_row(),
+    ]
     if os.geteuid() == 0:
         rows += [*network.rows(), *leaks.rows()]
     else:
@@ -34,9 +41,10 @@ def main() -> int:
         rows.append(latency.write_to_follower(platform))
         rows += logs.platform_rows(platform)
         rows += log_crowd.rows(platform)
+        rows += market_orders.rows(platform)
         rows.append(memory.per_strategy(platform))
         rows.append(failover.stop_to_sigterm(platform))
-    rows += [*failover.rows(), *scale.rows(), *api.rows()]
+    rows += [*failover.rows(), *scale.rows(), *api.rows(), *seeing.rows()]
     print(table(rows))
     return 0 if all(row.is_met for row in rows) else 1
 

@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SEQUENCE = Path(sys.executable).with_name("sequence")
 EXAMPLE = ROOT / "examples" / "heartbeat"
+TRADER, TRADER_NAME = ROOT / "examples" / "crossing", "one-tick-through"
 NAME = "heartbeat"
 BEATS_BEFORE_STOP = 3
 STEP_WITHIN_S = 40.0
@@ -176,6 +177,9 @@ def _play(demo: Demo) -> None:
     stopped_at = demo.watched.wait_for("goodbye", "the clean stop")
     if follower.wait(timeout=STEP_WITHIN_S) != 0:
         raise DemoError("the follower did not end well")
+    say("and one that trades on the paper market: it buys, and finds its own fills")
+    demo.cli("deploy", str(TRADER.relative_to(ROOT)), "--start")
+    demo.cli("logs", TRADER_NAME, "--follow")
     demo.cli("list")
     say("ending the platform")
     demo.end_platform()

@@ -81,7 +81,7 @@ def assemble(settings: Settings) -> Assembly:
         CredentialKeyError: this runner could not open what is, or will be, stored.
     """
     identity = identify(settings.runner_name)
-    relay, api_url = api_relay(settings.sequence_api_url)
+    relay, api_url = api_relay(settings.strategies_api_url)
     news = NetworkNews()
     host = Host.open(
         HostConfig(

@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 from support.api import Caller, Web, web
+from support.market_thread import market_thread
 from support.owners import Rows
 from support.postgres_server import PostgresServer
 from support.redis_server import RedisServer
@@ -18,6 +19,8 @@ from support.redis_server import RedisServer
 from app import migrations
 from app.database import Database
 from app.models import Base
+from market.service.floor import Floor
+from market.store import models as _market  # noqa: F401 - its tables are emptied as well
 
 _ONE_AFTER_THE_OTHER = ("tests/hostile/", "tests/integration/sandbox/")
 
@@ -182,6 +185,13 @@ def rows(database: Database) -> Rows:
 def web_process(database_url: str, redis_url: str, shared_webs: Callable[[str, str], Web]) -> Web:
     """A web process on both."""
     return shared_webs(database_url, redis_url)
+
+
+@pytest.fixture
+def trading_floor(database_url: str, redis_url: str) -> Iterator[Floor]:
+    """A market process in a thread, whose prices stand still."""
+    with market_thread(database_url, redis_url) as floor:
+        yield floor
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ class Scope(StrEnum):
 
     READ = "read"  # look
     DEPLOY = "deploy"  # make, change, start, stop and delete strategies
-    ADMIN = "admin"  # make, rotate and revoke keys
+    ADMIN = "admin"  # make, rotate and revoke keys, and store those of venues
 
 
 EVERYTHING = tuple(Scope)

@@ -7,6 +7,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from app.models import Base
+from market.store import models as _market  # noqa: F401 - its tables are part of the schema
 
 
 def _run() -> None:

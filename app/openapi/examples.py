@@ -92,6 +92,15 @@ _KEY = {
 }
 _NEW_KEY = {"api_key": {**_KEY, "key": "seq_live_1f0c9a3e" + "0" * 56}}
 _ONE = {"strategy": STRATEGY}
+_CREDENTIAL_BODY = {"api_key": "nX3kQ0pL7vTz81Jd", "api_secret": "c2VjcmV0LW9mLWtyYWtlbg=="}
+_CREDENTIAL = {
+    "venue": "kraken",
+    "is_sandbox": False,
+    "key_tail": "81Jd",
+    "fingerprint": "9a1f27c05be4d318",
+    "created_at": _TIME,
+    "updated_at": _TIME,
+}
 
 _ARTIFACT = (
     "H4sIAAAAAAACA8tNzMzTK6hkoCUwAAIzExMwDQTotIGBoTmCDRY3NzIxZFAwYKADKC0uSSwCWskwMkFB"
@@ -118,6 +127,8 @@ BODIES: dict[str, Any] = {
     "roll_back": {"version": 1},
     "create_key": {"label": "bot", "sandbox": False, "scopes": ["read", "deploy"]},
     "rotate_key": {"grace_secs": 3600},
+    "put_credential": _CREDENTIAL_BODY,
+    "create_credential": _CREDENTIAL_BODY,
 }
 """By operation."""
 
@@ -138,6 +149,11 @@ ANSWERS: dict[str, Any] = {
     "list_keys": {"api_keys": [_KEY]},
     "rotate_key": _NEW_KEY,
     "revoke_key": {"key_id": _KEY_ID, "revoked": True},
+    "list_credentials": {"credentials": [_CREDENTIAL], "venues": ["kalshi", "kraken"]},
+    "get_credential": {"credential": _CREDENTIAL},
+    "put_credential": {"credential": _CREDENTIAL},
+    "create_credential": {"credential": _CREDENTIAL},
+    "remove_credential": {"venue": "kraken", "removed": True},
     "read_logs": {
         "strategy_id": _ID,
         "run_id": _RUN_ID,

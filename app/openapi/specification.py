@@ -1,20 +1,20 @@
 """From what flask-smorest knows of the routes to a complete specification.
 
-`python -m app.openapi.specification` prints it; a test holds `docs/openapi.json` to it.
+`python -m app.openapi` prints it; a test holds `docs/openapi.json` to it.
 """
 
-import base64
 import copy
 import json
-import sys
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask
 
 from app.api.auth import REQUIRES_KEY
 from app.openapi.examples import ANSWERS, BODIES
 from app.openapi.requests import complete_bodies, plain_parameter
+from app.parts import PARTS
 from app.version import PLATFORM_VERSION
 
 Json = dict[str, Any]
@@ -31,6 +31,9 @@ _ERRORS = {
     "503": ("SERVICE_UNAVAILABLE", "A part of the platform is away.", "try again"),
     "default": ("INTERNAL_ERROR", "A fault of the platform.", "something went wrong on our side"),
 }
+_CONFLICTING = ("update_strategy", "rotate_key", "put_credential", "create_credential")
+# All that these take has a value without the caller.
+_MAY_BE_EMPTY = ("update_strategy", "create_key", "rotate_key")
 _SECONDS = {"type": "integer", "description": "Unix seconds."}
 _SECONDS_OR_NULL = {"type": ["integer", "null"], "description": "Unix seconds, or null."}
 _NUMBER_OR_NULL = {"type": ["integer", "null"]}
@@ -67,9 +70,14 @@ def specification(app: Flask) -> Json:
     spec["components"] = _components(spec["components"])
     complete_bodies(spec)
     views = _views(app)
+    bodies, answers = dict(BODIES), dict(ANSWERS)
+    for part in app.extensions[PARTS]:
+        bodies |= part.bodies
+        answers |= part.answers
     for path, method, operation in _operations(spec):
         name, view = views[path, method]
-        _complete(operation, name, needs_key=hasattr(view, REQUIRES_KEY), path=path)
+        known = _Known(name, path, hasattr(view, REQUIRES_KEY), bodies.get(name), answers.get(name))
+        _complete(operation, known)
     return spec
 
 
@@ -115,7 +123,7 @@ def _error(status: str) -> Json:
 def _views(app: Flask) -> dict[tuple[str, str], tuple[str, Any]]:
     """Name and function of each view, by path and method as a specification writes them."""
     return {
-        (rule.rule.replace("<", "{").replace(">", "}"), method.lower()): (
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower()): (
             rule.endpoint.rpartition(".")[2],
             app.view_functions[rule.endpoint],
         )
@@ -132,27 +140,38 @@ def _operations(spec: Json) -> Iterator[tuple[str, str, Json]]:
             yield path, method, operation
 
 
-def _complete(operation: Json, name: str, *, needs_key: bool, path: str) -> None:
+class _Known(NamedTuple):
+    """What the app says of one operation, and its examples."""
+
+    name: str
+    path: str
+    needs_key: bool
+    body: Any
+    answer: Any
+
+
+def _complete(operation: Json, known: _Known) -> None:
+    name, needs_key = known.name, known.needs_key
     operation["operationId"] = name
     operation["security"] = [{"apiKey": []}] if needs_key else []
     parameters = [plain_parameter(p) for p in operation["parameters"] if p["in"] != "path"]
-    parts = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    parts = [part[1:-1] for part in known.path.split("/") if part.startswith("{")]
     operation["parameters"] = [*map(_path_parameter, parts), *parameters]
     if name == "create_strategy":
         operation["parameters"].append(_IDEMPOTENCY)
-    if name in BODIES:
-        operation["requestBody"]["content"]["application/json"]["example"] = BODIES[name]
-        operation["requestBody"]["required"] = name in ("create_strategy", "roll_back")
-    good = {k: v for k, v in operation["responses"].items() if k.startswith("2")}
+    if known.body is not None:
+        operation["requestBody"]["content"]["application/json"]["example"] = known.body
+        operation["requestBody"]["required"] = name not in _MAY_BE_EMPTY
+    good = {k: v for k, v in operation["responses"].items() if k.startswith(("1", "2"))}
     good = good or {"200": copy.deepcopy(_STATUS)}
     for response in good.values():
-        _add_example(response, ANSWERS.get(name), _LIMITED if needs_key else _LIMITED[:1])
+        _add_example(response, known.answer, _LIMITED if needs_key else _LIMITED[:1])
     bad = ["default", "503"]
     bad += ["401", "403", "429"] if needs_key else []
     bad += ["404"] if parts else []
-    bad += ["400", "413", "422"] if name in BODIES else []
+    bad += ["400", "413", "422"] if known.body is not None else []
     bad += ["400"] if parameters else []
-    bad += ["409"] if name in ("update_strategy", "rotate_key") else []
+    bad += ["409"] if name in _CONFLICTING else []
     refused = {status: {"$ref": f"#/components/responses/{status}"} for status in sorted(set(bad))}
     operation["responses"] = good | refused
     if name == "ready":
@@ -169,12 +188,12 @@ def _add_example(response: Json, example: Mapping[str, Any] | None, headers: Seq
 
 
 def _path_parameter(name: str) -> Json:
-    what = name.removesuffix("_id")
+    what = f"The id of the {name.removesuffix('_id')}." if name.endswith("_id") else f"The {name}."
     return {
         "name": name,
         "in": "path",
         "required": True,
-        "description": f"The id of the {what}.",
+        "description": what,
         "schema": {"type": "string"},
     }
 
@@ -240,13 +259,3 @@ _STATUS: Json = {
         }
     },
 }
-
-
-if __name__ == "__main__":
-    from app.factory import create_app
-    from app.settings import Role, load
-
-    # Nothing of it depends on the environment; these keys are never used.
-    anything = base64.b64encode(bytes(32)).decode()
-    environ = {"CREDENTIAL_PUBLIC_KEY": anything, "API_KEY_HASH_KEY": anything}
-    sys.stdout.write(text_of(specification(create_app(load(Role.WEB, environ)))))

@@ -2,19 +2,21 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from market.catalogue import Catalogue, Listing
-from market.engine import OrderBook, VenueBooks
+from market.engine import BookKey
 from market.errors import MarketError, QueryInvalidError
+from market.quotes.levels import EMPTY, BookImage
 from market.quotes.rows import event_row, is_trading, market_row
 from market.symbols import resolve
 from market.symbols.models import POLYMARKET, PREDICTION_VENUES
 
 MAX_LIMIT = 500
 Row = dict[str, Any]
+Books = Mapping[BookKey, BookImage]
 # Largest or newest first, except for what ends first.
 ORDERS: dict[str, Callable[[Row], Any]] = {
     "volume": lambda row: -row["volume_24h"],
@@ -51,7 +53,7 @@ class MarketQuery:
 
 
 def markets_page(
-    query: MarketQuery, catalogue: Catalogue, books: VenueBooks, now_s: int
+    query: MarketQuery, catalogue: Catalogue, books: Books, now_s: int
 ) -> dict[str, Any]:
     """`{markets, count, venue, next_cursor, has_more}`.
 
@@ -76,7 +78,7 @@ def markets_page(
     }
 
 
-def _rows(query: MarketQuery, catalogue: Catalogue, books: VenueBooks, now_s: int) -> list[Row]:
+def _rows(query: MarketQuery, catalogue: Catalogue, books: Books, now_s: int) -> list[Row]:
     named = query.clob_token_id or query.slug
     if named is not None:
         listings, is_whole_event = _named(named, query.venue, catalogue)
@@ -91,7 +93,7 @@ def _rows(query: MarketQuery, catalogue: Catalogue, books: VenueBooks, now_s: in
     return [_event(group, books, now_s) for group in events.values()]
 
 
-def _event(group: Sequence[Listing], books: VenueBooks, now_s: int) -> Row:
+def _event(group: Sequence[Listing], books: Books, now_s: int) -> Row:
     if len(group) == 1:
         return market_row(group[0], _book(group[0], books), now_s)
     return event_row(group, [_book(one, books) for one in group], now_s)
@@ -124,8 +126,8 @@ def _matches(listing: Listing, query: MarketQuery, now_s: int) -> bool:
     return wanted in listing.question.lower() or wanted in listing.slug.lower()
 
 
-def _book(listing: Listing, books: VenueBooks) -> OrderBook:
-    return books.open(listing.key)
+def _book(listing: Listing, books: Books) -> BookImage:
+    return books.get(listing.key, EMPTY)
 
 
 def _is_expanded(query: MarketQuery) -> bool:

@@ -1,14 +1,11 @@
-"""The tape of trades, and the price history that is made from it."""
+"""The price history that is made from the tape of trades."""
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from market.engine import BookKey
 from market.errors import QueryInvalidError
 from market.fixed_point import ONE_DOLLAR_1E9
-from market.sources import Print
 from market.symbols import Instrument
 
 NS = 1_000_000_000
@@ -26,7 +23,6 @@ RANGES_S = {
     "5y": 1_826 * DAY_S,
     "max": 36_500 * DAY_S,
 }
-PRINTS_KEPT = 5_000
 DEFAULT_TICKS = 100
 
 
@@ -53,25 +49,6 @@ class Tick:
     price_1e9: int
     qty_1e8: int
     side: str
-
-
-class Tape:
-    """The last 5,000 trades of each book."""
-
-    def __init__(self) -> None:
-        self._ticks: dict[BookKey, deque[Tick]] = {}
-
-    def record(self, prints: Iterable[Print]) -> None:
-        """Append trades, in order of time."""
-        for ts_ns, key, trade in prints:
-            ticks = self._ticks.setdefault(key, deque(maxlen=PRINTS_KEPT))
-            side = trade.taker.side.value
-            ticks.append(Tick(ts_ns, key.venue, trade.price_1e9, trade.qty_1e8, side))
-
-    def ticks(self, keys: Iterable[BookKey]) -> list[Tick]:
-        """The kept trades of some books together, oldest first."""
-        found = [tick for key in keys for tick in self._ticks.get(key, ())]
-        return sorted(found, key=lambda tick: tick.ts_ns)
 
 
 def price_history(

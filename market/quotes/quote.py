@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from market.engine import OrderBook
 from market.fixed_point import price_float, qty_float
-from market.quotes.levels import MAX_DEPTH, Level, Sides, book_levels, merged, shown
+from market.quotes.levels import MAX_DEPTH, BookImage, Level, Sides, book_levels, merged, shown
 from market.symbols import Instrument
 
 # The words of the published client for "from live books" and "from nothing".
@@ -18,7 +17,7 @@ class VenueBook(NamedTuple):
     """One venue's book of an instrument, and when it last changed."""
 
     venue: str
-    book: OrderBook
+    book: BookImage
     changed_ns: int
 
 

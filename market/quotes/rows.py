@@ -5,15 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from market.catalogue import Listing
-from market.engine import OrderBook
-from market.fixed_point import ONE_DOLLAR_1E9, money_float, price_float
-from market.quotes.levels import book_levels
+from market.fixed_point import ONE_DOLLAR_1E9, price_float
+from market.quotes.levels import BookImage
 from market.symbols import Outcome
 
-LIQUIDITY_LEVELS = 100
 
-
-def market_row(listing: Listing, book: OrderBook, now_s: int) -> dict[str, Any]:
+def market_row(listing: Listing, book: BookImage, now_s: int) -> dict[str, Any]:
     """One market as one row; an empty side of its book is null."""
     return {
         **_described(listing, now_s),
@@ -25,7 +22,7 @@ def market_row(listing: Listing, book: OrderBook, now_s: int) -> dict[str, Any]:
         "outcome_token_ids": [listing.yes_token_id, listing.no_token_id],
         "yes_token_id": listing.yes_token_id,
         "no_token_id": listing.no_token_id,
-        "liquidity": liquidity(book),
+        "liquidity": book.liquidity_usd,
         "volume_24h": listing.volume_24h,
         "volume_total": listing.volume_total,
         "outcome_name": listing.outcome_name,
@@ -38,7 +35,7 @@ def market_row(listing: Listing, book: OrderBook, now_s: int) -> dict[str, Any]:
 
 
 def event_row(
-    listings: Sequence[Listing], books: Sequence[OrderBook], now_s: int
+    listings: Sequence[Listing], books: Sequence[BookImage], now_s: int
 ) -> dict[str, Any]:
     """An event of several markets as one row: no YES or NO of its own, sums of its markets."""
     first = listings[0]
@@ -56,7 +53,7 @@ def event_row(
         "best_no_bid": None,
         "best_no_ask": None,
         "spread_pct": None,
-        "liquidity": round(sum(liquidity(book) for book in books), 2),
+        "liquidity": round(sum(book.liquidity_usd for book in books), 2),
         "volume_24h": round(sum(one.volume_24h for one in listings), 2),
         "volume_total": round(sum(one.volume_total for one in listings), 2),
         "is_placeholder_outcome": False,
@@ -64,14 +61,7 @@ def event_row(
     }
 
 
-def liquidity(book: OrderBook) -> float:
-    """The dollars that rest in a book: what bids pay for YES and what asks would pay for NO."""
-    yes_bids, _ = book_levels(book, LIQUIDITY_LEVELS, is_mirrored=False)
-    no_bids, _ = book_levels(book, LIQUIDITY_LEVELS, is_mirrored=True)
-    return round(money_float(sum(price * qty for price, qty in yes_bids + no_bids)), 2)
-
-
-def settlement(listing: Listing, book: OrderBook, now_s: int) -> dict[str, Any]:
+def settlement(listing: Listing, book: BookImage, now_s: int) -> dict[str, Any]:
     """What `/v1/settlement/{slug}` says; prices are of the book until there is an outcome."""
     yes, no = _settled_prices(listing, book)
     is_over = now_s >= listing.end_s
@@ -114,7 +104,7 @@ def _described(listing: Listing, now_s: int) -> dict[str, Any]:
     }
 
 
-def _priced(book: OrderBook) -> dict[str, float | None]:
+def _priced(book: BookImage) -> dict[str, float | None]:
     bid, ask = book.best_prices_1e9()
     spread = None if bid is None or ask is None else round(200 * (ask - bid) / (ask + bid), 4)
     return {
@@ -126,7 +116,7 @@ def _priced(book: OrderBook) -> dict[str, float | None]:
     }
 
 
-def _settled_prices(listing: Listing, book: OrderBook) -> tuple[float | None, float | None]:
+def _settled_prices(listing: Listing, book: BookImage) -> tuple[float | None, float | None]:
     if listing.resolved is not None:
         is_yes = listing.resolved is Outcome.YES
         return float(is_yes), float(not is_yes)

@@ -1,35 +1,30 @@
 """Recorded books, played back at the pace at which they were recorded."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from market.engine import BookKey, Order, OrderBook, SelfTrade, Side, Trade, VenueBooks
+from market.engine import BookKey, VenueBooks, VenueRules, rules_for
 from market.errors import SourceError
 from market.fixed_point import price_1e9, qty_1e8
-from market.sources.protocol import CROWD, Print
+from market.sources.mirror import BookMirror, Snapshot
+from market.sources.protocol import Print
 from market.symbols.models import VENUES
 
+log = logging.getLogger(__name__)
+
+MAX_GAP_S = 60.0
 LINE = '{"ts_ns": 1, "venue": "kraken", "market": "BTC-USD", "bids": [[px, sz]], "asks": []}'
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A whole book at one time: `(price_1e9, qty_1e8)` by level."""
-
-    ts_ns: int
-    key: BookKey
-    bids: tuple[tuple[int, int], ...]
-    asks: tuple[tuple[int, int], ...]
 
 
 def read_recording(lines: Iterable[str]) -> Iterator[Snapshot]:
     """The snapshots of a file of JSON lines; prices and sizes as plain floats, as quotes have them.
 
-    Raises SourceError with the number of the line that cannot be read.
+    A gap of more than `MAX_GAP_S` is told in the log. Raises SourceError with the number of the
+    line that cannot be read, or has a level that the venue does not know.
     """
-    before_ns = 0
+    before_ns: int | None = None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -37,8 +32,11 @@ def read_recording(lines: Iterable[str]) -> Iterator[Snapshot]:
             snapshot = _snapshot(json.loads(line))
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise SourceError(f"line {number}: {error!r}; each line is {LINE}") from None
-        if snapshot.ts_ns < before_ns:
+        gap_ns = 0 if before_ns is None else snapshot.ts_ns - before_ns
+        if gap_ns < 0:
             raise SourceError(f"line {number}: earlier than the line before; sort by ts_ns")
+        if gap_ns > MAX_GAP_S * 1e9:
+            log.warning("recording_gap", extra={"line": number, "seconds": round(gap_ns / 1e9, 1)})
         before_ns = snapshot.ts_ns
         yield snapshot
 
@@ -50,8 +48,7 @@ class ReplaySource:
         self._snapshots = snapshots
         self._next = 0
         self._shift_ns = start_ns - snapshots[0].ts_ns if snapshots else 0
-        self._shown: dict[BookKey, dict[tuple[Side, int], Order]] = {}
-        self._count = 0
+        self._mirror = BookMirror()
 
     def keys(self) -> Sequence[BookKey]:
         """The books that this source fills."""
@@ -66,40 +63,26 @@ class ReplaySource:
             if ts_ns > until_ns:
                 break
             self._next += 1
-            trades = self._show(books.open(snapshot.key), snapshot)
+            trades = self._mirror.show(books.open(snapshot.key), snapshot)
             prints += (Print(ts_ns, snapshot.key, trade) for trade in trades)
         return prints
-
-    def _show(self, book: OrderBook, snapshot: Snapshot) -> list[Trade]:
-        """Cancel the levels that changed, then place what is new: never crossed with itself."""
-        shown = self._shown.setdefault(snapshot.key, {})
-        sides = ((Side.BUY, snapshot.bids), (Side.SELL, snapshot.asks))
-        wanted = {(side, price): qty for side, levels in sides for price, qty in levels}
-        for place, order in list(shown.items()):
-            if not order.is_live or order.open_1e8 != wanted.get(place):
-                book.cancel(order.order_id)
-                del shown[place]
-        trades: list[Trade] = []
-        for (side, price), qty in wanted.items():
-            if (side, price) in shown:
-                continue
-            self._count += 1
-            order = Order(f"{CROWD}{self._count}", CROWD, side, price, qty)
-            order.self_trade = SelfTrade.CANCEL_OLDEST
-            receipt = book.submit(order)
-            if receipt.rejection is not None:
-                raise SourceError(f"{snapshot.key}, {price} x {qty}: {receipt.rejection}")
-            trades += receipt.trades
-            shown[side, price] = order
-        return trades
 
 
 def _snapshot(row: Any) -> Snapshot:
     if row["venue"] not in VENUES:
         raise ValueError(f"venue {row['venue']!r} is none of {', '.join(VENUES)}")
     key = BookKey(row["venue"], str(row["market"]))
-    return Snapshot(int(row["ts_ns"]), key, _levels(row["bids"]), _levels(row["asks"]))
+    rules = rules_for(*key)
+    bids, asks = _levels(row["bids"], rules), _levels(row["asks"], rules)
+    return Snapshot(int(row["ts_ns"]), key, bids, asks)
 
 
-def _levels(rows: Any) -> tuple[tuple[int, int], ...]:
-    return tuple((price_1e9(float(price)), qty_1e8(float(size))) for price, size in rows)
+def _levels(rows: Any, rules: VenueRules) -> tuple[tuple[int, int], ...]:
+    levels = []
+    for price, size in rows:
+        level = (price_1e9(float(price)), qty_1e8(float(size)))
+        refused = rules.price_refusal(level[0]) or rules.qty_refusal(level[1])
+        if refused is not None:
+            raise ValueError(f"{price} x {size}: {refused}")
+        levels.append(level)
+    return tuple(levels)

@@ -7,6 +7,7 @@ from random import Random
 from market.catalogue import SPOT_PAIRS, Catalogue
 from market.engine import BookKey, Side, VenueBooks, rules_for
 from market.fixed_point import price_1e9
+from market.sources.arbitrage import Arbitrage
 from market.sources.crowd import Crowd, Fair, Habits
 from market.sources.protocol import Print
 
@@ -29,6 +30,10 @@ class SimulatedSource:
             *(self._spot(key, fairs[key.market]) for key in catalogue.pairs),
             *(self._prediction(listing.key) for listing in catalogue.listings),
         ]
+        self._venues: dict[str, list[BookKey]] = {}
+        for key in catalogue.pairs:
+            self._venues.setdefault(key.market, []).append(key)
+        self._arbitrage = Arbitrage()
         self._is_open = False
         self._due = [(start_ns + one.wait_ns(), at) for at, one in enumerate(self._crowds)]
         heapq.heapify(self._due)
@@ -48,6 +53,8 @@ class SimulatedSource:
             ts_ns, at = self._due[0]
             crowd = self._crowds[at]
             prints += (Print(ts_ns, crowd.key, trade) for trade in crowd.act(books[crowd.key]))
+            if crowd.key.market in self._venues:
+                prints += self._arbitrage.level(books, self._venues[crowd.key.market], ts_ns)
             heapq.heapreplace(self._due, (ts_ns + crowd.wait_ns(), at))
         return prints
 

@@ -1,7 +1,5 @@
 """The desk: takes graphs, sends their orders to the books, and keeps what became of them."""
 
-import hashlib
-import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,14 +7,18 @@ from typing import Any
 from market.catalogue import Catalogue
 from market.engine import BookKey, Ledger, Order, Receipt, Rejection, Status, Trade, VenueBooks
 from market.errors import GraphConflictError, TradingHaltedError
+from market.fixed_point import snapped
 from market.sources import Print
 from market.sources.protocol import CROWD
 from market.trading import routing
 from market.trading.admission import refusal
 from market.trading.graph import GraphRun, GraphStatus, NodeRun, NodeState
+from market.trading.journal import Changes, Journal
 from market.trading.parse import parse_graph
-from market.trading.records import Fill, GraphEntry, Placed, node_order_id, turned
+from market.trading.records import Fill, GraphEntry, Placed, digest_of, node_order_id, turned
 
+# Each is looked at for every new order of its owner: a bound on time, and on memory.
+MAX_LIVE_ORDERS = 1_000
 _ENDS = {Status.CANCELLED: NodeState.CANCELLED, Status.REJECTED: NodeState.REJECTED}
 
 
@@ -32,24 +34,31 @@ class Desk:
         self.catalogue = catalogue
         self.books = books
         self.ledger = ledger
-        self.fills: list[Fill] = []
+        self.journal = Journal()
         self._new_id = new_id
         self._graphs: dict[tuple[str, str], GraphEntry] = {}
         self._active: dict[tuple[str, str], GraphEntry] = {}
+        self._timed: dict[tuple[str, str], GraphEntry] = {}
         self._placed: dict[str, Placed] = {}
         self._live: dict[str, dict[str, Placed]] = {}
         self._halted: set[str] = set()
         self._to_start: deque[tuple[GraphEntry, str]] = deque()
 
-    def submit(self, owner: str, body: Any, now_ns: int) -> GraphEntry:
+    @property
+    def fills(self) -> list[Fill]:
+        """The fills since the last `take_changes`, oldest first."""
+        return self.journal.changes.fills
+
+    def submit(self, owner: str, body: Any, now_ns: int, request: str | None = None) -> GraphEntry:
         """Start a graph; the same `graph_id` with the same body is the graph it already is.
+
+        `request` names the submission for whoever keeps it.
 
         What a venue or the owner's means refuse is a rejected node, with its reason. Raises
         GraphInvalidError, GraphConflictError, and TradingHaltedError after a kill switch.
         """
         spec = parse_graph(body, self.catalogue)
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(text.encode()).hexdigest()
+        digest = digest_of(body)
         graph_id = spec.graph_id or self._new_id()
         known = self._graphs.get((owner, graph_id))
         if known is not None:
@@ -59,8 +68,9 @@ class Desk:
                 f"graph_id {graph_id!r} was submitted with another body; take a new graph_id"
             )
         self._check_halt(owner)
-        entry = GraphEntry(owner, GraphRun(graph_id, spec), digest)
-        self._graphs[owner, graph_id] = self._active[owner, graph_id] = entry
+        entry = GraphEntry(owner, GraphRun(graph_id, spec), digest, body, now_ns, request)
+        self._adopt(entry)
+        self.journal.graph(entry)
         self._start(entry, entry.run.start(now_ns), now_ns)
         return entry
 
@@ -70,14 +80,58 @@ class Desk:
             if trade.maker.owner != CROWD or trade.taker.owner != CROWD:
                 self._book(key, trade, ts_ns)
         self._drain(now_ns)
-        for entry in list(self._active.values()):
+        for entry in list(self._timed.values()):
             if not entry.run.is_paused:
                 self._send_due(entry, now_ns)
             self._start(entry, entry.run.tick(now_ns), now_ns)
 
+    def take_changes(self) -> Changes:
+        """What changed since the last call; graphs that have ended are forgotten with it."""
+        changes = self.journal.take()
+        for name, entry in changes.graphs.items():
+            if name not in self._active:
+                self._graphs.pop(name, None)
+                for placed in entry.sent:
+                    self._placed.pop(placed.order.order_id, None)
+        return changes
+
+    def restore(self, entries: Iterable[GraphEntry], halted: Iterable[str], now_ns: int) -> None:
+        """Go on with graphs of an earlier process: their orders rest again, or trade at once."""
+        self._halted.update(halted)
+        found = list(entries)
+        for entry in found:
+            self._adopt(entry)
+        placed = [one for entry in found for one in entry.sent]
+        for one in sorted(placed, key=lambda one: one.created_ns):
+            self._placed[one.order.order_id] = one
+            if one.order.is_live:
+                receipt = self.books.open(one.key).submit(one.order)
+                one.reason = receipt.rejection
+                self.journal.order(one)
+                self._digest(one, receipt, now_ns)
+                ended = _ENDS.get(one.order.status, NodeState.EXPIRED)
+                self._close(one.entry, one.node.node_id, ended, now_ns, one.reason)
+        self._drain(now_ns)
+
+    def is_halted(self, owner: str) -> bool:
+        """Whether the kill switch of an owner is engaged."""
+        return owner in self._halted
+
+    def resting(self, owner: str) -> list[Placed]:
+        """The live orders of an owner, oldest first."""
+        return list(self._live.get(owner, {}).values())
+
     def graph(self, owner: str, graph_id: str) -> GraphEntry | None:
         """A graph of an owner, or None."""
         return self._graphs.get((owner, graph_id))
+
+    def placed(self, order_id: str) -> Placed:
+        """An order by the id that its book knows. Raises KeyError when it was forgotten."""
+        return self._placed[order_id]
+
+    def active_graphs(self, owner: str) -> list[str]:
+        """The ids of an owner's graphs that have not ended."""
+        return [graph_id for name, graph_id in self._active if name == owner]
 
     def orders(self, owner: str) -> list[Placed]:
         """All orders of an owner, oldest first."""
@@ -89,6 +143,7 @@ class Desk:
         if entry is None:
             return None
         entry.run.cancel(now_ns)
+        self.journal.graph(entry)
         entry.waiting.clear()
         for placed in entry.sent:
             self._cancel_in_book(placed)
@@ -137,13 +192,16 @@ class Desk:
     def halt(self, owner: str) -> None:
         """The kill switch: nothing more is sent for this owner; what rests goes on resting."""
         self._halted.add(owner)
+        self.journal.account(owner)
         for entry in self._active.values():
             if entry.owner == owner:
                 entry.run.pause()
+                self.journal.graph(entry)
 
     def clear(self, owner: str) -> None:
         """Take back the kill switch; paused graphs go on when they are resumed."""
         self._halted.discard(owner)
+        self.journal.account(owner)
 
     def resume(self, owner: str, graph_id: str, now_ns: int) -> GraphEntry | None:
         """Go on with a paused graph; None when the owner has none of that id."""
@@ -152,6 +210,12 @@ class Desk:
             self._check_halt(owner)
             self._start(entry, entry.run.resume(now_ns), now_ns)
         return entry
+
+    def _adopt(self, entry: GraphEntry) -> None:
+        name = entry.owner, entry.run.graph_id
+        self._graphs[name] = self._active[name] = entry
+        if entry.run.is_timed:
+            self._timed[name] = entry
 
     def _check_halt(self, owner: str) -> None:
         if owner in self._halted:
@@ -162,6 +226,7 @@ class Desk:
         for one in [one for one in entry.waiting if one[0] <= now_ns]:
             if one in entry.waiting:
                 entry.waiting.remove(one)
+                self.journal.graph(entry)
                 run = entry.run.nodes[one[1]]
                 if run.state is NodeState.WORKING:
                     self._send(entry, run, one[2], now_ns)
@@ -180,6 +245,8 @@ class Desk:
         return refusal(amended, placed.key, self.ledger, self.books, others) is None
 
     def _start(self, entry: GraphEntry, names: list[str], now_ns: int) -> None:
+        if names:
+            self.journal.graph(entry)
         self._to_start.extend((entry, name) for name in names)
         self._drain(now_ns)
 
@@ -196,7 +263,8 @@ class Desk:
         node = run.node
         key = routing.routes(node, self.catalogue, self.books)[0]
         lot = self.books.open(key).rules.lot_1e8
-        parts = routing.slices(node.qty_1e8, lot, node.execution.slices)
+        run.qty_1e8 = snapped(node.qty_1e8, lot)
+        parts = routing.slices(run.qty_1e8, lot, node.execution.slices)
         for at, part in enumerate(parts[1:], start=1):
             due = routing.due_ns(now_ns, node.execution.horizon_ms, len(parts), at)
             entry.waiting.append((due, node.node_id, part))
@@ -226,9 +294,12 @@ class Desk:
         is_first = all(one.node is not node for one in entry.sent)
         entry.sent.append(placed)
         self._placed[order.order_id] = placed
+        self.journal.order(placed)
         live = self._live.setdefault(entry.owner, {})
         resting = ((one.key, one.order) for one in live.values())
         placed.reason = refusal(order, key, self.ledger, self.books, resting)
+        if len(live) >= MAX_LIVE_ORDERS:
+            placed.reason = f"{MAX_LIVE_ORDERS} orders are live already; cancel some first"
         if placed.reason is not None:
             order.status = Status.REJECTED
             return placed
@@ -241,12 +312,14 @@ class Desk:
 
     def _digest(self, placed: Placed, receipt: Receipt, now_ns: int) -> None:
         """Take in what a submission or amendment led to, for its owner and for others."""
+        self.journal.order(placed)
         live = self._live.setdefault(placed.entry.owner, {})
         if placed.order.is_live:
             live[placed.name] = placed
         else:
             live.pop(placed.name, None)
         for trade in receipt.trades:
+            self.journal.changes.prints.append(Print(now_ns, placed.key, trade))
             self._book(placed.key, trade, now_ns)
         for order in receipt.removed:
             self._gone(order, now_ns)
@@ -256,12 +329,13 @@ class Desk:
         rules = self.books[key].rules
         self.ledger.apply(key, trade, rules)
         for order, is_taker in ((trade.maker, False), (trade.taker, True)):
+            self.journal.position(order.owner, key)
             placed = self._placed.get(order.order_id)
             if placed is None:
                 continue
             fee = rules.fee_1e17(trade.price_1e9, trade.qty_1e8, is_taker=is_taker)
             price = turned(trade.price_1e9, placed.node.instrument)
-            self.fills.append(Fill(placed, price, trade.qty_1e8, fee, is_taker, ts_ns))
+            self.journal.fill(Fill(placed, price, trade.qty_1e8, fee, is_taker, ts_ns))
             run = placed.entry.run
             self._note(placed.entry, run.filled(placed.node.node_id, trade.qty_1e8, ts_ns))
             if not order.is_live:
@@ -270,6 +344,7 @@ class Desk:
     def _gone(self, order: Order, now_ns: int) -> None:
         placed = self._placed.get(order.order_id)
         if placed is not None:
+            self.journal.order(placed)
             self._live[placed.entry.owner].pop(placed.name, None)
             if order.status is Status.CANCELLED:
                 self._close(placed.entry, placed.node.node_id, NodeState.CANCELLED, now_ns)
@@ -291,6 +366,7 @@ class Desk:
             one.order.is_live for one in entry.sent if one.node.node_id == node_id
         )
         if not is_busy:
+            self.journal.graph(entry)
             self._note(entry, entry.run.finished(node_id, state, now_ns, reason))
         self._retire(entry)
 
@@ -299,9 +375,12 @@ class Desk:
 
     def _cancel_in_book(self, placed: Placed) -> None:
         if placed.order.is_live:
+            self.journal.order(placed)
             self.books[placed.key].cancel(placed.order.order_id)
         self._live.get(placed.entry.owner, {}).pop(placed.name, None)
 
     def _retire(self, entry: GraphEntry) -> None:
         if entry.run.status not in (GraphStatus.ACTIVE, GraphStatus.PAUSED):
-            self._active.pop((entry.owner, entry.run.graph_id), None)
+            name = entry.owner, entry.run.graph_id
+            self._active.pop(name, None)
+            self._timed.pop(name, None)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from market.trading.spec import Edge, GraphSpec, Node, Trigger
 
@@ -65,6 +66,13 @@ class GraphRun:
         self._held: list[str] = []
 
     @property
+    def is_timed(self) -> bool:
+        """Whether the passing of time alone may lead to something."""
+        return any(edge.trigger is Trigger.ON_TIMEOUT for edge in self.spec.edges) or any(
+            node.execution.slices > 1 for node in self.spec.nodes
+        )
+
+    @property
     def status(self) -> GraphStatus:
         """The graph's state as a whole."""
         if self._is_cancelled:
@@ -77,6 +85,41 @@ class GraphRun:
         if states <= {NodeState.CANCELLED, NodeState.SKIPPED}:
             return GraphStatus.CANCELLED
         return GraphStatus.COMPLETED
+
+    def state(self) -> dict[str, Any]:
+        """All that changes, as JSON; `restored` makes the run of it again."""
+        return {
+            "is_paused": self.is_paused,
+            "is_cancelled": self._is_cancelled,
+            "done_ns": self.done_ns,
+            "unfired": [at for at, one in enumerate(self.spec.edges) if one in self._unfired],
+            "held": list(self._held),
+            "nodes": [
+                {
+                    "node_id": name,
+                    "state": run.state.value,
+                    "qty_1e8": run.qty_1e8,
+                    "filled_qty_1e8": run.filled_1e8,
+                    "started_ns": run.started_ns,
+                    "reason": run.reason,
+                }
+                for name, run in self.nodes.items()
+            ],
+        }
+
+    @classmethod
+    def restored(cls, graph_id: str, spec: GraphSpec, state: dict[str, Any]) -> "GraphRun":
+        """A run as it was when `state` was taken of it."""
+        run = cls(graph_id, spec)
+        run.is_paused, run._is_cancelled = state["is_paused"], state["is_cancelled"]
+        run.done_ns, run._held = state["done_ns"], list(state["held"])
+        run._unfired = [spec.edges[at] for at in state["unfired"]]
+        for kept in state["nodes"]:
+            node = run.nodes[kept["node_id"]]
+            node.state = NodeState(kept["state"])
+            node.qty_1e8, node.filled_1e8 = kept["qty_1e8"], kept["filled_qty_1e8"]
+            node.started_ns, node.reason = kept["started_ns"], kept["reason"]
+        return run
 
     def start(self, now_ns: int) -> list[str]:
         """Start the roots, all at once."""

@@ -67,7 +67,7 @@ def _simple(body: Body) -> dict[str, Any]:
 def _node(body: Body, at: int, directory: Directory) -> Node:
     path = f"nodes.{at}"
     wanted = mapping(body.get("instrument"), f"{path}.instrument")
-    symbol = text(wanted.get("symbol"), f"{path}.instrument.symbol")
+    symbol = text(wanted.get("symbol"), f"{path}.instrument.symbol").strip()
     try:
         instrument = resolve(symbol, directory, wanted.get("venue"))
     except SymbolInvalidError as error:

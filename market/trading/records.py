@@ -1,6 +1,9 @@
 """What the desk remembers of what it sent and what it traded."""
 
+import hashlib
+import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from market.engine import BookKey, Order, Side
 from market.fixed_point import ONE_DOLLAR_1E9
@@ -12,6 +15,12 @@ from market.trading.spec import Node
 def node_order_id(graph_id: str, node_id: str, number: int) -> str:
     """The name of one order of a node; callers find their fills by its beginning."""
     return f"graph:{graph_id}:{node_id}:{number}"
+
+
+def digest_of(body: Any) -> str:
+    """The same for two bodies that say the same."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def book_side(side: Side, instrument: Instrument) -> Side:
@@ -26,11 +35,17 @@ def turned(price_1e9: int, instrument: Instrument) -> int:
 
 @dataclass(slots=True, eq=False)
 class GraphEntry:
-    """A graph of one owner: `digest` is that of the body it came with."""
+    """A graph of one owner: `digest` is that of the body it came with.
+
+    `request` is the name under which a repetition of its submission is known, or None.
+    """
 
     owner: str
     run: GraphRun
     digest: str
+    body: Any
+    created_ns: int
+    request: str | None = None
     sent: list["Placed"] = field(default_factory=list)
     # (due_ns, node_id, qty_1e8) of what pacing holds back.
     waiting: list[tuple[int, str, int]] = field(default_factory=list)
@@ -47,6 +62,8 @@ class Placed:
     order: Order
     created_ns: int
     reason: str | None = None
+    # Its place among all orders, given when it is first kept.
+    seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,25 +29,24 @@ def answer(entry: GraphEntry) -> dict[str, Any]:
 def graph_status(entry: GraphEntry, now_ns: int) -> dict[str, Any]:
     """`GET /v1/execution_graphs/{id}`; a completed graph is active for two seconds more."""
     run = entry.run
-    status, done_ns = run.status, run.done_ns
+    return status_row(run.graph_id, run.status, run.state(), len(run.spec.edges), now_ns)
+
+
+def status_row(
+    graph_id: str, status: str, state: dict[str, Any], edge_count: int, now_ns: int
+) -> dict[str, Any]:
+    """The same from what was kept of a graph."""
+    done_ns = state["done_ns"]
     lags = done_ns is not None and now_ns < done_ns + STATUS_LAG_NS
-    if status is GraphStatus.COMPLETED and lags:
+    if status == GraphStatus.COMPLETED and lags:
         status = GraphStatus.ACTIVE
+    shown = ("node_id", "state", "qty_1e8", "filled_qty_1e8", "reason")
     return {
-        "graph_id": run.graph_id,
-        "status": status.value,
-        "node_count": len(run.spec.nodes),
-        "edge_count": len(run.spec.edges),
-        "nodes": [
-            {
-                "node_id": name,
-                "state": node.state.value,
-                "qty_1e8": node.qty_1e8,
-                "filled_qty_1e8": node.filled_1e8,
-                "reason": node.reason,
-            }
-            for name, node in run.nodes.items()
-        ],
+        "graph_id": graph_id,
+        "status": str(status),
+        "node_count": len(state["nodes"]),
+        "edge_count": edge_count,
+        "nodes": [{key: node[key] for key in shown} for node in state["nodes"]],
     }
 
 
@@ -70,14 +69,19 @@ def fill_rows(
 
 
 def unified_positions(
-    ledger: Ledger, books: VenueBooks, owner: str, as_of_ns: int
+    ledger: Ledger,
+    books: VenueBooks,
+    owner: str,
+    as_of_ns: int,
+    *,
+    include_closed: bool = False,
 ) -> dict[str, Any]:
     """`{positions, totals, as_of_ns}`: cash, coins and event contracts, in dollars."""
     account = ledger.account(owner)
     rows = [
         _position(key, qty, account.cost_1e17[key], books.open(key))
         for key, qty in account.qty_1e8.items()
-        if qty
+        if qty or include_closed
     ]
     cash = ledger.free_cash_1e17(owner, PREDICTIONS) // QTY_SCALE
     rows.insert(0, {"kind": "fiat", "symbol": "USD", "venue": None, "value_usd_1e9": cash})
@@ -108,7 +112,7 @@ def balances(ledger: Ledger, owner: str) -> dict[str, Any]:
 def _position(key: BookKey, qty_1e8: int, cost_1e17: int, book: OrderBook) -> dict[str, Any]:
     """One position; fewer than none of a prediction market are that many NO."""
     is_no = qty_1e8 < 0 and key.venue in PREDICTION_VENUES
-    mark, average = _mark(book), cost_1e17 // qty_1e8
+    mark, average = _mark(book), cost_1e17 // qty_1e8 if qty_1e8 else 0
     if is_no:
         mark, average = ONE_DOLLAR_1E9 - mark, ONE_DOLLAR_1E9 - average
     held = -qty_1e8 if is_no else qty_1e8
@@ -122,7 +126,7 @@ def _position(key: BookKey, qty_1e8: int, cost_1e17: int, book: OrderBook) -> di
         "mark_price_1e9": mark,
         "value_usd_1e9": held * mark // QTY_SCALE,
         "unrealized_pnl_usd_1e9": held * (mark - average) // QTY_SCALE,
-        "lifecycle": "active",
+        "lifecycle": "active" if qty_1e8 else "closed",
     }
 
 

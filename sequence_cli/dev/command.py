@@ -24,7 +24,7 @@ _DEFAULT_PORT = 8000
 )
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on stdout when ready.")
 def dev(port: int, data_dir: Path, as_json: bool) -> int:
-    """Run the whole platform in the foreground: Redis, web, one runner, scheduler.
+    """Run the whole platform in the foreground: Redis, web, one runner, scheduler, market.
 
     Every process is the Procfile's own. Ctrl-C or SIGTERM ends all of them.
     """

@@ -22,11 +22,12 @@ _POLL_S = 0.05
 # A runner gives its strategies up to 15 s of grace and needs some more to hand them on.
 _WORKERS_END_WITHIN_S = 28.0
 _REDIS_ENDS_WITHIN_S = 3.0
+_PROCESSES = ("web", "runner", "scheduler", "market")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Platform:
-    """Redis and the Procfile's web, runner and scheduler."""
+    """Redis and the Procfile's web, runner, scheduler and market."""
 
     def __init__(self, embedded: Embedded) -> None:
         self._embedded = embedded
@@ -34,7 +35,7 @@ class Platform:
         self._redis = self._child(
             "redis", f"redis-server {shlex.quote(str(_redis_config(embedded)))}"
         )
-        self._workers = [self._child(name, lines[name]) for name in ("web", "runner", "scheduler")]
+        self._workers = [self._child(name, lines[name]) for name in _PROCESSES]
         self._restart_at: dict[str, float] = {}
         self._stops = 0
 

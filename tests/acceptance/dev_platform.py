@@ -18,6 +18,7 @@ _NAMES = {
     "gunicorn": "web",
     "tasks.worker": "runner",
     "tasks.scheduler": "scheduler",
+    "market.service": "market",
 }
 
 

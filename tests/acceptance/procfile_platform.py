@@ -121,7 +121,7 @@ class ProcfilePlatform:
 
     def end(self) -> dict[str, int]:
         """SIGTERM to one after the other, Redis last; the exit status of each."""
-        for name in ("runner", "web", "scheduler", "flower", "redis"):
+        for name in ("runner", "web", "scheduler", "market", "flower", "redis"):
             process = self.running.get(name)
             if process is not None:
                 process.terminate()

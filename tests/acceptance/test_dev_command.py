@@ -47,7 +47,7 @@ def test_json_is_one_line_with_the_documented_keys(platform: DevPlatform) -> Non
     (line,) = platform.stdout.splitlines()
     facts = json.loads(line)
     assert list(facts) == KEYS
-    assert list(facts["pids"]) == ["web", "runner", "scheduler", "redis"]
+    assert list(facts["pids"]) == ["web", "runner", "scheduler", "market", "redis"]
     assert facts["pids"] == platform.pids()
     assert facts["api_url"] == f"http://127.0.0.1:{platform.port}"
     assert facts["api_key"].startswith("seq_live_")

@@ -70,7 +70,7 @@ def canary(byhand: ProcfilePlatform, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_the_procfile_names_every_process() -> None:
-    assert set(procfile()) == {"release", "web", "runner", "scheduler", "flower"}
+    assert set(procfile()) == {"release", "web", "runner", "scheduler", "market", "flower"}
 
 
 def test_flower_shows_the_runner_and_its_queues_by_name(byhand: ProcfilePlatform) -> None:
@@ -108,7 +108,7 @@ def test_flower_shows_the_running_task_with_an_id_as_its_only_argument(
 def test_only_the_runner_holds_the_private_key(byhand: ProcfilePlatform, canary: Any) -> None:
     assert canary[0]["status"] == "running"
     key = byhand.private_key.encode()
-    for name in ("web", "scheduler", "flower", "redis"):
+    for name in ("web", "scheduler", "market", "flower", "redis"):
         for process in byhand.tree(name):
             assert process.environ, process.command
             assert key not in process.environ, process.command
@@ -210,7 +210,7 @@ def flower_pages(byhand: ProcfilePlatform) -> dict[str, bytes]:
     return {path: body.encode() for path, (_, body) in found.items()}
 
 
-@pytest.mark.parametrize("name", ["release", "web", "runner", "scheduler", "flower"])
+@pytest.mark.parametrize("name", ["release", "web", "runner", "scheduler", "market", "flower"])
 def test_a_bad_environment_is_refused_with_all_problems(name: str, tmp_path: Path) -> None:
     bad = {"DATABASE_URL": "nowhere", "REDIS_URL": "http://x", "LEASE_SECS": "soon", "PORT": "0"}
     missing = {

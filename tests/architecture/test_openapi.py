@@ -14,6 +14,7 @@ from flask import Flask
 
 from app.api.auth import REQUIRES_KEY
 from app.api_keys.schemas import NewKeySchema, RotateSchema
+from app.credentials.schemas import CredentialBodySchema
 from app.deployments.schemas import RollbackSchema
 from app.factory import create_app
 from app.openapi.examples import BODIES
@@ -21,15 +22,32 @@ from app.openapi.specification import specification, text_of
 from app.settings import Role, load
 from app.strategies.schemas import CreateSchema
 from app.strategies.update_schemas import UpdateSchema
+from market.web import market_part
+from market.web.quotes_schemas import QuotesBatchSchema
+from market.web.trading_schemas import (
+    AmendSchema,
+    KillSwitchSchema,
+    SandboxSettingsSchema,
+    SubmitSchema,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = base64.b64encode(bytes(32)).decode()
+PART = market_part()
 SCHEMAS = {
     "create_strategy": CreateSchema,
     "update_strategy": UpdateSchema,
     "roll_back": RollbackSchema,
     "create_key": NewKeySchema,
     "rotate_key": RotateSchema,
+    "put_credential": CredentialBodySchema,
+    "create_credential": CredentialBodySchema,
+    "quotes_batch": QuotesBatchSchema,
+    "submit_graph": SubmitSchema,
+    "preview_order": SubmitSchema,
+    "amend_order": AmendSchema,
+    "engage_kill_switch": KillSwitchSchema,
+    "change_sandbox_settings": SandboxSettingsSchema,
 }
 TYPES = {
     "string": str,
@@ -44,7 +62,9 @@ TYPES = {
 
 @pytest.fixture(scope="module")
 def app() -> Flask:
-    return create_app(load(Role.WEB, {"CREDENTIAL_PUBLIC_KEY": KEY, "API_KEY_HASH_KEY": KEY}))
+    return create_app(
+        load(Role.WEB, {"CREDENTIAL_PUBLIC_KEY": KEY, "API_KEY_HASH_KEY": KEY}), [PART]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +163,9 @@ def test_examples_of_answers_are_what_the_schemas_say(spec: dict[str, Any]) -> N
 
 
 def test_examples_of_bodies_are_taken() -> None:
-    assert set(BODIES) == set(SCHEMAS)
-    for name, body in BODIES.items():
+    bodies = {**BODIES, **PART.bodies}
+    assert set(bodies) == set(SCHEMAS)
+    for name, body in bodies.items():
         assert SCHEMAS[name]().validate(body) == {}, name
 
 

@@ -14,6 +14,7 @@ from app.api.auth import REQUIRES_KEY
 from app.factory import create_app
 from app.settings import Role, example_file, load, variables
 from app.strategies.states import TRANSITIONS, Event, Reason, Status, diagram
+from market.web import market_part
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = base64.b64encode(bytes(32)).decode()
@@ -30,7 +31,7 @@ OPEN_ROUTES = {
 
 @pytest.fixture(scope="module")
 def app() -> Flask:
-    return create_app(load(Role.WEB, ENVIRON))
+    return create_app(load(Role.WEB, ENVIRON), [market_part()])
 
 
 def test_every_route_but_health_requires_a_key(app: Flask) -> None:
@@ -55,13 +56,13 @@ def procfile() -> dict[str, str]:
 
 
 def test_the_procfile_has_every_process() -> None:
-    assert set(procfile()) == {"release", "web", "runner", "scheduler", "flower"}
+    assert set(procfile()) == {"release", "web", "runner", "scheduler", "market", "flower"}
 
 
 def test_only_the_runner_sees_the_private_key() -> None:
     for name, command in procfile().items():
         is_kept_out = "env -u CREDENTIAL_ENCRYPTION_KEY" in command
-        assert is_kept_out == (name in ("web", "scheduler", "flower")), name
+        assert is_kept_out == (name in ("web", "scheduler", "market", "flower")), name
 
 
 def test_the_runner_of_the_procfile_consumes_every_queue() -> None:
@@ -87,7 +88,8 @@ def test_the_example_environment_is_the_codes_own() -> None:
 
 
 def test_every_variable_is_read_by_the_code_or_by_its_tool() -> None:
-    sources = [path for part in ("app", "tasks", "deploy") for path in (ROOT / part).rglob("*.py")]
+    parts = ("app", "market", "tasks", "deploy")
+    sources = [path for part in parts for path in (ROOT / part).rglob("*.py")]
     text = "\n".join(path.read_text() for path in sources if path.name != "settings.py")
     text += (ROOT / "app/settings.py").read_text().partition("def broker")[2]
     read_by_flower = {"flower_basic_auth", "flower_port"}

@@ -14,6 +14,7 @@ from app.api.context import EXTENSION, Services
 from app.clients.service import KeyKind, Principal, authenticate, create_key, ensure_client
 from app.factory import create_app
 from app.settings import Role, Settings
+from market.web import market_part
 from support.archives import base64_of, program
 from support.environments import settings
 
@@ -114,7 +115,7 @@ def web(database_url: str, redis_url: str, **overrides: object) -> Any:
     made = settings(Role.WEB, DATABASE_URL=database_url, REDIS_URL=redis_url, **overrides)
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
-    one = Web(create_app(made), made)
+    one = Web(create_app(made, [market_part()]), made)
     # A process of its own may take all of logging; here pytest wants to see it.
     root.handlers = handlers
     root.setLevel(level)

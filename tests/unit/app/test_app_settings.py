@@ -95,6 +95,8 @@ def test_all_problems_are_reported_together() -> None:
         ("LATENCY_TARGETS", "default", "target=region"),
         ("LATENCY_TARGETS", "coinbase=us", "target `default`"),
         ("RUNNER_NAME", "Über", "small letters"),
+        ("MARKET_EXCHANGES", "kraken:BTC", "kraken:BTC-USD"),
+        ("MARKET_EXCHANGES", "mars:BTC-USD", "'mars:BTC-USD'"),
         ("RUNNER_QUEUES", "mars", "known are default, coinbase, kalshi, polymarket"),
         ("FLOWER_BASIC_AUTH", "operator", "user:password"),
     ],
@@ -156,7 +158,7 @@ def test_the_example_file_lists_every_variable_with_its_unit() -> None:
 def test_every_variable_is_used() -> None:
     sources = [
         path.read_text()
-        for folder in ("app", "tasks", "deploy")
+        for folder in ("app", "market", "tasks", "deploy")
         for path in (ROOT / folder).rglob("*.py")
         if path.name != "settings.py"
     ]

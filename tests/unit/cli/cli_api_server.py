@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(reply)
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - the base class's names
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the base's names
 
     def _answer(self, reply: Answer) -> None:
         is_raw = isinstance(reply.body, bytes)

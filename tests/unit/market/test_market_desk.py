@@ -21,6 +21,7 @@ from market.trading import (
     order_rows,
     unified_positions,
 )
+from market.trading.records import Fill
 from market.trading.routing import slices
 
 NOW_S = 1_777_414_125
@@ -74,6 +75,9 @@ class Scene:
 
     def orders(self) -> list[dict[str, Any]]:
         return order_rows(self.desk.orders("ann"))
+
+    def fills_told(self) -> list[Fill]:
+        return self.desk.take_changes().fills
 
     def fills(self, **query: Any) -> list[dict[str, Any]]:
         return fill_rows(self.desk.fills, "ann", **query)
@@ -130,6 +134,36 @@ def test_the_answer_has_its_documented_fields(scene: Scene) -> None:
         "node_count": 1,
         "edge_count": 0,
     }
+
+
+def test_a_quantity_that_misses_its_lot_by_float_noise_is_the_one_that_was_meant(
+    scene: Scene,
+) -> None:
+    # int(0.29 * 1e8) is 28999999, and int(1.16 * 1e8) is 115999999.
+    for qty in (0.29, 1.16):
+        assert int(qty * 1e8) % 1_000_000
+        scene.send(node("leg", POLY.yes_token_id, "buy", qty, 0.2))
+    assert [row["qty_1e8"] for row in scene.orders()] == [29_000_000, 116_000_000]
+    assert [row["status"] for row in scene.orders()] == ["open", "open"]
+    graph_id = scene.send(node("leg", POLY.yes_token_id, "buy", 4.35, 0.43))
+    assert scene.status(graph_id) == "completed"
+
+
+def test_what_has_ended_is_told_once_and_forgotten(scene: Scene) -> None:
+    done = scene.send(node("leg", POLY.yes_token_id, "buy", 5, 0.43))
+    open_one = scene.send(node("leg", POLY.yes_token_id, "buy", 5, 0.41))
+    changes = scene.desk.take_changes()
+    assert [graph_id for _, graph_id in changes.graphs] == [done, open_one]
+    assert [fill.placed.entry.run.graph_id for fill in changes.fills] == [done]
+    assert changes.accounts == {"ann"}
+    assert changes.positions == {("ann", POLY.key)}
+    assert scene.desk.graph("ann", done) is None
+    assert [row["graph_id"] for row in scene.orders()] == [open_one]
+    assert not scene.desk.take_changes()
+    scene.crowd(POLY.key, Side.SELL, 41 * CENT, 10 * ONE)
+    assert [fill.placed.entry.run.graph_id for fill in scene.fills_told()] == [open_one]
+    assert scene.desk.graph("ann", open_one) is None
+    assert scene.orders() == []
 
 
 def test_two_legs_cross_by_a_tick_and_fills_name_their_graph(scene: Scene) -> None:

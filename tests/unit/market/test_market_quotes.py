@@ -5,16 +5,18 @@ from dataclasses import replace
 import pytest
 
 from market.catalogue import Catalogue, simulated_catalogue
-from market.engine import BookKey, Order, OrderBook, Side, Trade, VenueBooks, rules_for
+from market.engine import BookKey, Order, OrderBook, Side, VenueBooks, rules_for
 from market.errors import QueryInvalidError
 from market.quotes import (
+    BookImage,
     HistoryQuery,
     MarketQuery,
-    Tape,
+    Tick,
     VenueBook,
     book_frame,
     edges,
     fees,
+    image_of,
     markets_page,
     price_frame,
     price_history,
@@ -22,7 +24,7 @@ from market.quotes import (
     settlement,
     symbols,
 )
-from market.sources import Print, SimulatedSource
+from market.sources import SimulatedSource
 from market.symbols import Instrument, Kind, Outcome, resolve
 
 NOW_S = 1_777_414_125
@@ -31,6 +33,7 @@ ONE = 10**8
 PAIR = Instrument(Kind.SPOT, "BTC-USD")
 YES = Instrument(Kind.PREDICTION, "KX-A", "kalshi", Outcome.YES)
 NO = Instrument(Kind.PREDICTION, "KX-A", "kalshi", Outcome.NO)
+Books = dict[BookKey, BookImage]
 ROW_FIELDS = {
     "slug",
     "question",
@@ -65,7 +68,7 @@ def book(venue: str, bids: list[tuple[float, float]], asks: list[tuple[float, fl
             name = f"{side}{price}"
             order = Order(name, "x", side, round(price * DOLLAR), round(size * ONE))
             assert made.submit(order).rejection is None
-    return VenueBook(venue, made, 5_000_000)
+    return VenueBook(venue, image_of(made), 5_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +77,10 @@ def catalogue() -> Catalogue:
 
 
 @pytest.fixture(scope="module")
-def books(catalogue: Catalogue) -> VenueBooks:
+def books(catalogue: Catalogue) -> Books:
     made = VenueBooks()
     SimulatedSource(catalogue, 7, NOW_S * DOLLAR).advance(made, NOW_S * DOLLAR)
-    return made
+    return {key: image_of(made[key]) for key in made}
 
 
 def test_a_quote_merges_venues() -> None:
@@ -149,7 +152,7 @@ def test_the_frames_of_the_stream() -> None:
 @pytest.mark.parametrize("venue", ["kalshi", "polymarket"])
 @pytest.mark.parametrize("expand", [None, "outcomes"])
 def test_rows_are_uniform_and_lead_to_quotes(
-    catalogue: Catalogue, books: VenueBooks, venue: str, expand: str | None
+    catalogue: Catalogue, books: Books, venue: str, expand: str | None
 ) -> None:
     query = MarketQuery(venue=venue, limit=500, order="volume", expand=expand)
     page = markets_page(query, catalogue, books, NOW_S)
@@ -169,7 +172,7 @@ def test_rows_are_uniform_and_lead_to_quotes(
 
 
 def test_the_documented_discovery_finds_a_market_on_both_venues(
-    catalogue: Catalogue, books: VenueBooks
+    catalogue: Catalogue, books: Books
 ) -> None:
     query = MarketQuery(venue="polymarket", limit=200, order="volume", expand="outcomes")
     rows = markets_page(query, catalogue, books, NOW_S)["markets"]
@@ -182,7 +185,7 @@ def test_the_documented_discovery_finds_a_market_on_both_venues(
     ]
 
 
-def test_pages_walk_the_whole_catalogue_once(catalogue: Catalogue, books: VenueBooks) -> None:
+def test_pages_walk_the_whole_catalogue_once(catalogue: Catalogue, books: Books) -> None:
     query, seen = MarketQuery(venue="kalshi", limit=47), []
     while True:
         page = markets_page(query, catalogue, books, NOW_S)
@@ -193,7 +196,7 @@ def test_pages_walk_the_whole_catalogue_once(catalogue: Catalogue, books: VenueB
     assert seen == [one.slug for one in catalogue.listings if one.venue == "kalshi"]
 
 
-def test_placeholders_come_last(catalogue: Catalogue, books: VenueBooks) -> None:
+def test_placeholders_come_last(catalogue: Catalogue, books: Books) -> None:
     query = MarketQuery(expand="outcomes", limit=500)
     flags = [row["is_placeholder_outcome"]
              for row in markets_page(query, catalogue, books, NOW_S)["markets"]]  # fmt: skip
@@ -201,7 +204,7 @@ def test_placeholders_come_last(catalogue: Catalogue, books: VenueBooks) -> None
     assert any(flags)
 
 
-def test_a_market_is_found_by_each_of_its_names(catalogue: Catalogue, books: VenueBooks) -> None:
+def test_a_market_is_found_by_each_of_its_names(catalogue: Catalogue, books: Books) -> None:
     one = catalogue.listings[-1]
     for query in (
         MarketQuery(slug=one.slug),
@@ -216,7 +219,7 @@ def test_a_market_is_found_by_each_of_its_names(catalogue: Catalogue, books: Ven
     assert markets_page(MarketQuery(slug="none"), catalogue, books, NOW_S)["markets"] == []
 
 
-def test_filters(catalogue: Catalogue, books: VenueBooks) -> None:
+def test_filters(catalogue: Catalogue, books: Books) -> None:
     def slugs(query: MarketQuery, now_s: int = NOW_S) -> list[str]:
         return [row["slug"] for row in markets_page(query, catalogue, books, now_s)["markets"]]
 
@@ -226,9 +229,7 @@ def test_filters(catalogue: Catalogue, books: VenueBooks) -> None:
     assert slugs(MarketQuery(active=False), NOW_S + 10**9)
 
 
-def test_what_is_resolved_shows_only_when_asked_for(
-    catalogue: Catalogue, books: VenueBooks
-) -> None:
+def test_what_is_resolved_shows_only_when_asked_for(catalogue: Catalogue, books: Books) -> None:
     over = replace(catalogue.listings[0], resolved=Outcome.NO)
     listed = Catalogue((), [over])
     query = MarketQuery(venue="kalshi")
@@ -260,25 +261,23 @@ def test_a_settlement_before_its_end(catalogue: Catalogue) -> None:
     ],
 )
 def test_a_bad_parameter_is_named(
-    catalogue: Catalogue, books: VenueBooks, query: MarketQuery, field: str
+    catalogue: Catalogue, books: Books, query: MarketQuery, field: str
 ) -> None:
     with pytest.raises(QueryInvalidError) as caught:
         markets_page(query, catalogue, books, NOW_S)
     assert caught.value.field == field
 
 
-def tape() -> Tape:
-    made = Tape()
-    for at_s, cents in ((0, 40), (30, 41), (60, 42), (200, 43)):
-        maker = Order("m", "a", Side.SELL, cents * 10**7, ONE)
-        taker = Order("t", "b", Side.BUY, cents * 10**7, ONE)
-        trade = Trade(cents * 10**7, ONE, maker, taker)
-        made.record([Print((NOW_S // 60 * 60 + at_s) * DOLLAR, BookKey("kalshi", "KX-A"), trade)])
-    return made
+def ticks_of_a_minute() -> list[Tick]:
+    start_ns = NOW_S // 60 * 60 * DOLLAR
+    return [
+        Tick(start_ns + at_s * DOLLAR, "kalshi", cents * 10**7, ONE, "buy")
+        for at_s, cents in ((0, 40), (30, 41), (60, 42), (200, 43))
+    ]
 
 
 def test_history_is_bars_or_single_trades() -> None:
-    ticks, start_ns = tape().ticks([BookKey("kalshi", "KX-A")]), NOW_S // 60 * 60 * DOLLAR
+    ticks, start_ns = ticks_of_a_minute(), NOW_S // 60 * 60 * DOLLAR
     now_s = NOW_S + 300
     bars = price_history("KX-A", YES, ticks, HistoryQuery(), now_s)
     found = {(one["ts_ns"] - start_ns) // DOLLAR: one["price_1e9"] for one in bars["points"]}

@@ -72,6 +72,15 @@ def test_books_are_alive_and_never_crossed(played: VenueBooks) -> None:
     assert 300 // 20 <= one_sided <= 300 // 4
 
 
+def test_a_bid_does_not_stay_above_an_ask_of_another_exchange(catalogue: Catalogue) -> None:
+    listed = small(catalogue)
+    books, source = VenueBooks(), SimulatedSource(listed, 7, START_NS)
+    for step in range(1, 80):
+        source.advance(books, START_NS + step * SECOND_NS // 4)
+        best = [books[key].best_prices_1e9() for key in listed.pairs]
+        assert max(bid or 0 for bid, _ in best) < min(ask or 10**18 for _, ask in best), step
+
+
 def test_exchanges_agree_on_a_price(played: VenueBooks) -> None:
     prices = [played[BookKey(venue, "BTC-USD")].best_prices_1e9()[0] or 0
               for venue in ("binance", "coinbase", "kraken")]  # fmt: skip
@@ -190,8 +199,22 @@ def test_a_line_that_cannot_be_read_is_named(lines: list[str], advice: str) -> N
     assert advice in str(caught.value)
 
 
-def test_a_recorded_price_that_the_venue_does_not_know_is_named() -> None:
-    source = ReplaySource(list(read_recording([line(1, [[99.001, 1.0]], [])])), 1)
-    with pytest.raises(SourceError) as caught:
-        source.advance(VenueBooks(), 1)
-    assert "tick" in str(caught.value)
+def test_a_recorded_level_that_the_venue_does_not_know_is_named() -> None:
+    for level, word in (
+        ([99.001, 1.0], "tick"),
+        ([99.0, 0.0], "above zero"),
+        ([0.0, 1.0], "price"),
+    ):
+        with pytest.raises(SourceError) as caught:
+            list(read_recording([line(1, [], []), line(2, [level], [])]))
+        assert "line 2" in str(caught.value)
+        assert word in str(caught.value)
+
+
+def test_a_gap_is_told_with_its_line(caplog: pytest.LogCaptureFixture) -> None:
+    lines = [line(1, [], []), line(2, [], []), line(90 * SECOND_NS, [], [])]
+    assert len(list(read_recording(lines))) == 3
+    (record,) = caplog.records
+    assert (record.message, vars(record)["line"], vars(record)["seconds"]) == (
+        *("recording_gap", 3, 90.0),
+    )

@@ -1,0 +1,1 @@
+"""Keys of venues, as their clients store them: sealed, never returned."""

@@ -1,0 +1,1 @@
+"""What of the market outlives its process: accounts, positions, graphs, orders and fills."""
