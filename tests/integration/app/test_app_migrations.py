@@ -128,7 +128,9 @@ def test_every_step_down_and_up_keeps_every_row(empty: Database) -> None:
             assert one == other, revision
             before = now
     lost = {name for name, rows in before.items() if not rows}
-    assert lost <= {"log_chunks", "credential_keys", "idempotency_keys"}, "tables that a downgrade drops"
+    assert lost <= {"log_chunks", "credential_keys", "idempotency_keys"}, (
+        "tables that a downgrade drops"
+    )
     with empty.transaction() as session:
         session.execute(text("DELETE FROM strategies"))
     assert content(empty)["runs"] == [], "the references are in force again"
