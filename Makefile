@@ -4,7 +4,8 @@ PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11) python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME_TOOLS := bwrap redis-server setpriv nsenter nft slirp4netns
-TEST_TOOLS := $(RUNTIME_TOOLS) ip /usr/lib/postgresql/15/bin/postgres
+BENCH_TOOLS := $(RUNTIME_TOOLS) wrk /usr/lib/postgresql/15/bin/postgres
+TEST_TOOLS := $(RUNTIME_TOOLS) curl ip /usr/lib/postgresql/15/bin/postgres
 
 .PHONY: help setup setup-test demo dev test chaos proof test-v2 test-aarch64 runtime lint types bench lock \
 	env-example openapi clean
@@ -51,7 +52,8 @@ test-v2: setup ## The sandbox's tests in a virtual machine with control groups v
 test-aarch64: setup ## A sample of them on an aarch64 machine, system calls above all (as root)
 	@deploy/v2/test.sh aarch64 $(BIN)/python .build/aarch64 $(TESTS)
 
-bench: setup ## Measure what the README promises
+bench: ## Measure what the README promises
+	@deploy/setup.sh $(PYTHON) $(BENCH_TOOLS)
 	@deploy/isolated.sh $(BIN)/python -m benchmarks
 
 lock: ## Resolve the requirements anew, with hashes and without any address (needs uv)

@@ -19,10 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import migrations
 from app.account import quotas
 from app.clients import log_retention, service
+from app.clients.known_keys import turn
 from app.clients.log_retention import BOUNDS
 from app.clients.models import ApiKey, Client
 from app.clients.service import KeyHasher, KeyKind, Scope, ensure_client
 from app.database import Database, database_now
+from app.redis_client import connect
 from app.secrets.envelope import Opener, generate_key_pair
 from app.secrets.keys import CredentialKeyError
 from app.secrets.rotation import Plan, Rotation, rotate
@@ -166,6 +168,8 @@ def revoke_key(settings: Settings, key_id: str) -> str:
             raise ValueError(f"there is no API key {key_id!r}; list-keys shows them")
         if row.revoked_at is None:
             row.revoked_at = session.scalars(select(database_now())).one()
+    with closing(connect(settings.redis_url)) as redis:
+        turn(redis)  # or, while Redis is away, web processes know the key for some seconds more
     return json.dumps({"key_id": key_id, "revoked": True}) + "\n"
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 
 from benchmarks import (
+    api,
     failover,
     latency,
     leaks,
@@ -36,7 +37,7 @@ def main() -> int:
         rows += log_crowd.rows(platform)
         rows.append(memory.per_strategy(platform))
         rows.append(failover.stop_to_sigterm(platform))
-    rows += [*failover.rows(), *scale.rows(), *seeing.rows()]
+    rows += [*failover.rows(), *scale.rows(), *api.rows(), *seeing.rows()]
     print(table(rows))
     return 0 if all(row.is_met for row in rows) else 1
 

@@ -18,7 +18,9 @@ package_of() {
         redis-server) echo redis-server ;;
         nft) echo nftables ;;
         slirp4netns) echo slirp4netns ;;
+        curl) echo curl ;;
         ip) echo iproute2 ;;
+        wrk) echo wrk ;;
         */postgres) echo postgresql-15 ;;
         *) echo util-linux ;;
     esac

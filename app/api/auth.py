@@ -24,7 +24,6 @@ def requires(scope: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @wraps(view)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
             g.principal = _authenticated()
-            services().rate.take(g.principal.key_id)
             _hold_scope(g.principal, scope)
             return view(*args, **kwargs)
 
@@ -58,11 +57,37 @@ def _authenticated() -> Principal:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise UnauthorizedError("send the API key as `Authorization: Bearer seq_live_...`")
+    principal = _counted(key.strip())
+    services().key_uses.note(principal.key_id)
+    return principal
+
+
+def _counted(key: str) -> Principal:
+    """Whose key it is, once the request was taken out of its bucket: as it is known, or from the
+    database."""
+    known_keys, rate = services().known_keys, services().rate
+    key_hash = services().hasher(key)
+    known = known_keys.find(key_hash)
+    is_counted = False
+    if known is not None:
+        is_counted, allowance = True, rate.take(known.principal.key_id)
+        if allowance is not None:
+            known_keys.saw(allowance.generation)
+            if allowance.generation == known.generation:
+                return known.principal
+    # Seen before the look: what is revoked during it turns the generation after that.
+    generation = known_keys.generation
+    principal = _looked_up(key)
+    if not is_counted and (allowance := rate.take(principal.key_id)) is not None:
+        known_keys.saw(allowance.generation)
+    known_keys.keep(key_hash, principal, generation)
+    return principal
+
+
+def _looked_up(key: str) -> Principal:
     try:
         with services().database.reading() as session:
-            principal = authenticate(session, services().hasher, key.strip())
+            return authenticate(session, services().hasher, key)
     except UnauthorizedError:
         services().attempts.failed(request.remote_addr or "")
         raise
-    services().key_uses.note(principal.key_id)
-    return principal

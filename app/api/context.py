@@ -10,6 +10,7 @@ from app.api.rate import RateLimiter
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
 from app.clients.attempts import FailedAttempts
+from app.clients.known_keys import KnownKeys
 from app.clients.service import KeyHasher
 from app.clients.uses import KeyUses
 from app.database import Database
@@ -39,6 +40,7 @@ class Services:
     rate: RateLimiter
     attempts: FailedAttempts
     key_uses: KeyUses
+    known_keys: KnownKeys
 
 
 def services() -> Services:

@@ -9,6 +9,7 @@ from flask import Flask, Response, g
 from redis import Redis
 from redis.exceptions import RedisError
 
+from app.clients.known_keys import GENERATION
 from app.errors import RateLimitedError
 
 log = logging.getLogger(__name__)
@@ -33,17 +34,22 @@ redis.call('HSET', KEYS[1], 'tokens', string.format('%.6f', tokens),
     'at', string.format('%.6f', now))
 redis.call('PEXPIRE', KEYS[1], math.ceil(capacity / rate * 1000) + 1000)
 local wait = math.max(0, math.ceil((1 - tokens) / rate * 1000))
-return {taken, math.floor(tokens), wait, math.ceil((capacity - tokens) / rate * 1000)}
+local full = math.ceil((capacity - tokens) / rate * 1000)
+return {taken, math.floor(tokens), wait, full, redis.call('GET', KEYS[2]) or ''}
 """
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """What is left of a bucket: requests, and whole seconds until it is full again."""
+    """What is left of a bucket: requests, and whole seconds until it is full again.
+
+    `generation` is that of the API keys at the moment (app.clients.known_keys).
+    """
 
     limit: int
     remaining: int
     reset_s: int
+    generation: bytes
 
 
 class RateLimiter:
@@ -64,14 +70,15 @@ class RateLimiter:
         if not self._qps or time.monotonic() < self._paused_until:
             return None
         try:
-            found: Any = self._take(keys=[f"rate:{key_id}"], args=[self._qps, self._capacity])
+            keys = [f"rate:{key_id}", GENERATION]
+            found: Any = self._take(keys=keys, args=[self._qps, self._capacity])
         except RedisError as error:
             # Not every request is to wait for a Redis that does not answer.
             self._paused_until = time.monotonic() + _PAUSE_S
             log.warning("rate_not_limited", extra={"error": type(error).__name__})
             return None
-        taken, remaining, wait_ms, full_ms = (int(value) for value in found)
-        g.allowance = Allowance(self._capacity, remaining, -(-full_ms // 1000))
+        taken, remaining, wait_ms, full_ms = (int(value) for value in found[:4])
+        g.allowance = Allowance(self._capacity, remaining, -(-full_ms // 1000), found[4])
         if not taken:
             raise RateLimitedError(
                 f"more than {self._qps:g} requests a second came with this key; wait, and send "

@@ -10,6 +10,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.api.context import Services
+from app.clients import known_keys
 from app.clients.models import ApiKey
 from app.clients.service import KeyKind, NewKey, Principal, create_key, is_valid
 from app.database import database_now
@@ -51,7 +52,9 @@ def rotate(services: Services, caller: Principal, key_id: str, grace_s: float | 
             raise ConflictError("this key was rotated already; rotate the one that replaced it")
         row.expires_at = database_now() + grace_s
         kind = KeyKind(row.is_sandbox, row.label, row.scopes)
-        return create_key(session, services.hasher, row.client_id, kind)
+        new = create_key(session, services.hasher, row.client_id, kind)
+    _turn(services)
+    return new
 
 
 def revoke(services: Services, caller: Principal, key_id: str) -> None:
@@ -62,6 +65,13 @@ def revoke(services: Services, caller: Principal, key_id: str) -> None:
     """
     with services.database.transaction() as session:
         _locked(session, caller, key_id).revoked_at = database_now()
+    _turn(services)
+
+
+def _turn(services: Services) -> None:
+    """From now on nobody takes the key for what it was."""
+    services.known_keys.forget()
+    known_keys.turn(services.redis)
 
 
 def _visible(caller: Principal) -> Select[ApiKey]:

@@ -34,13 +34,17 @@ EVERYTHING = tuple(Scope)
 
 @dataclass(frozen=True)
 class Principal:
-    """Who makes a call: a client, by one of its keys, in live or in sandbox mode."""
+    """Who makes a call: a client, by one of its keys, in live or in sandbox mode.
+
+    `is_ending`: the key was rotated, and is in its grace.
+    """
 
     client_id: str
     client_code: str
     key_id: str
     is_sandbox: bool
     scopes: frozenset[str]
+    is_ending: bool = field(default=False, compare=False)
 
     def may(self, scope: Scope) -> bool:
         """Whether the key has this scope, or one that holds it."""
@@ -95,7 +99,9 @@ def authenticate(session: Session, hasher: KeyHasher, raw_key: str) -> Principal
     if found is None:
         raise UnauthorizedError("the API key is not known here, or it was revoked")
     key, code = found
-    return Principal(key.client_id, code, key.key_id, key.is_sandbox, frozenset(key.scopes))
+    is_ending = key.expires_at is not None
+    scopes = frozenset(key.scopes)
+    return Principal(key.client_id, code, key.key_id, key.is_sandbox, scopes, is_ending)
 
 
 def is_valid() -> ColumnElement[bool]:

@@ -16,6 +16,7 @@ _BUSY_TIMEOUT_S = 5.0
 # Clients wait for 30 s. A crowd at one row, which it has to enter one by one, is no outage.
 _POOL_TIMEOUT_S = 15.0
 _READ_ONLY = "sequence_read_only"
+_ALONE = "sequence_alone"
 _POSTGRESQL = {
     "connect_timeout": 5,
     # A host that vanished is noticed by us ...
@@ -40,6 +41,11 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.url = url
         self.engine = _create_engine(url, pool_size)
+        self._reading = self.engine.execution_options(**{_READ_ONLY: True})
+        # One statement is a transaction by itself: nobody need be told where it begins and ends.
+        is_sqlite = self.engine.dialect.name == "sqlite"
+        alone: dict[str, Any] = {_ALONE: True} if is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._looking = self.engine.execution_options(**alone)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -50,9 +56,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that only reads."""
-        engine = self.engine.execution_options(**{_READ_ONLY: True})
-        with Session(engine, expire_on_commit=False) as session:
+        with Session(self._reading, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """A connection for one statement that reads."""
+        with self._looking.connect() as connection:
+            yield connection
 
     def ping(self) -> None:
         """Raise unless the database answers a query."""
@@ -101,5 +112,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    options = connection.get_execution_options()
+    if options.get(_ALONE, False):
+        return
+    read_only = options.get(_READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -13,6 +13,7 @@ from flask import Flask
 
 from app.api.auth import REQUIRES_KEY
 from app.openapi.examples import ANSWERS, BODIES
+from app.openapi.requests import complete_bodies, plain_parameter
 from app.parts import PARTS
 from app.version import PLATFORM_VERSION
 
@@ -64,6 +65,7 @@ def specification(app: Flask) -> Json:
     }
     spec["servers"] = [{"url": "/", "description": "This platform."}]
     spec["components"] = _components(spec["components"])
+    complete_bodies(spec)
     views = _views(app)
     bodies, answers = dict(BODIES), dict(ANSWERS)
     for part in app.extensions[PARTS]:
@@ -135,6 +137,9 @@ def _operations(spec: Json) -> Iterator[tuple[str, str, Json]]:
             yield path, method, operation
 
 
+_OPTIONAL_BODIES = ("update_strategy", "create_key", "rotate_key")
+
+
 class _Known(NamedTuple):
     """What the app says of one operation, and its examples."""
 
@@ -149,14 +154,14 @@ def _complete(operation: Json, known: _Known) -> None:
     name, needs_key = known.name, known.needs_key
     operation["operationId"] = name
     operation["security"] = [{"apiKey": []}] if needs_key else []
-    parameters = [p for p in operation["parameters"] if p["in"] != "path"]
+    parameters = [plain_parameter(p) for p in operation["parameters"] if p["in"] != "path"]
     parts = [part[1:-1] for part in known.path.split("/") if part.startswith("{")]
     operation["parameters"] = [*map(_path_parameter, parts), *parameters]
     if name == "create_strategy":
         operation["parameters"].append(_IDEMPOTENCY)
     if known.body is not None:
         operation["requestBody"]["content"]["application/json"]["example"] = known.body
-        operation["requestBody"]["required"] = name != "rotate_key"
+        operation["requestBody"]["required"] = name not in _OPTIONAL_BODIES
     good = {k: v for k, v in operation["responses"].items() if k.startswith(("1", "2"))}
     good = good or {"200": copy.deepcopy(_STATUS)}
     for response in good.values():

@@ -31,6 +31,16 @@ class Strategy(Definition, Base):
             sqlite_where=text("deleted_at IS NULL"),
             postgresql_where=text("deleted_at IS NULL"),
         ),
+        # A page of a list is read from it in order, however many strategies there are.
+        Index(
+            "ix_strategies_listed",
+            "client_id",
+            "is_sandbox",
+            "created_at",
+            "strategy_id",
+            sqlite_where=text("deleted_at IS NULL"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
         Index("ix_strategies_sweep", "status", "next_restart_at", "lease_expires_at"),
         Index("ix_strategies_runner", "runner_id", "status"),
     )
@@ -53,6 +63,7 @@ class Strategy(Definition, Base):
     lease_expires_at: Mapped[float | None]
     queued_at: Mapped[float | None]
     announced_at: Mapped[float | None]
+    start_request_id: Mapped[str | None] = mapped_column(String(128))
     stop_requested_at: Mapped[float | None]
     hook_due: Mapped[str | None] = mapped_column(String(32))
     next_restart_at: Mapped[float | None]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select, tuple_
 from sqlalchemy.orm import Session, defer
 
 from app.clients.service import Principal
@@ -57,7 +57,7 @@ def select_some(session: Session, owner: Principal, wanted: Selection) -> Sequen
             Strategy.is_sandbox == owner.is_sandbox,
             Strategy.deleted_at.is_(None),
         )
-        .order_by(Strategy.created_at.desc(), Strategy.strategy_id)
+        .order_by(Strategy.created_at.desc(), Strategy.strategy_id.desc())
         .limit(wanted.limit)
     )
     if wanted.statuses:
@@ -69,9 +69,8 @@ def select_some(session: Session, owner: Principal, wanted: Selection) -> Sequen
     if wanted.latency_target is not None:
         query = query.where(Strategy.latency_target == wanted.latency_target)
     if wanted.after is not None:
-        same_time = Strategy.created_at == wanted.after.created_at
-        behind = same_time & (Strategy.strategy_id > wanted.after.strategy_id)
-        query = query.where((Strategy.created_at < wanted.after.created_at) | behind)
+        place = tuple_(Strategy.created_at, Strategy.strategy_id)
+        query = query.where(place < (wanted.after.created_at, wanted.after.strategy_id))
     return session.scalars(query).all()
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
 
 from app.account import quotas
 from app.api.context import Services
@@ -30,9 +29,10 @@ from app.errors import (
 from app.logs import stream
 from app.runners import repository as runners
 from app.secrets import keys
-from app.strategies import hooks, idempotency, lifecycle, placement, repository
+from app.strategies import hooks, idempotency, inspection, lifecycle, placement, repository
 from app.strategies.going import set_going
 from app.strategies.idempotency import HEADER, Repeatable
+from app.strategies.inspection import Inspected
 from app.strategies.listing import Place, Selection, StrategyPage
 from app.strategies.models import Strategy
 from app.strategies.policy_schemas import POLICIES
@@ -135,20 +135,23 @@ def get(services: Services, caller: Principal, strategy_id: str) -> Strategy:
         return _found(session, caller, strategy_id)
 
 
-def inspect(services: Services, caller: Principal, strategy_id: str) -> Strategy:
+def inspect(services: Services, caller: Principal, strategy_id: str) -> Inspected:
     """One strategy with its current or last run, what that uses, and what it waits for.
 
     Raises:
         NotFoundError: the caller has none with this id.
     """
-    with services.database.reading() as session:
-        row = _found(session, caller, strategy_id)
-        run = repository.find_run(session, strategy_id, row.run_id) if row.run_id else None
-        row.waiting = waiting(session, row)
-    set_committed_value(row, "run", run)
+    with services.database.looking() as connection:
+        seen = inspection.look(connection, caller, strategy_id)
+    if seen is None:
+        raise _not_found(strategy_id)
+    if seen.status == Status.QUEUED:
+        with services.database.reading() as session:
+            seen.waiting = waiting(session, seen)
+    run = seen.run
     if run is not None and run.ended_at is None:
-        set_committed_value(run, "usage", live_usage(services.redis, run.run_id))
-    return row
+        run.usage = live_usage(services.redis, run.run_id)
+    return seen
 
 
 def start(services: Services, caller: Principal, strategy_id: str) -> Strategy:

@@ -8,11 +8,12 @@ from sqlalchemy.orm import Session
 from app.runners import repository as runners
 from app.runners.capacity import Size
 from app.runners.models import Runner
+from app.strategies.inspection import Inspected
 from app.strategies.models import Strategy
 from app.strategies.states import Reason, Status
 
 
-def waiting(session: Session, row: Strategy) -> dict[str, Any] | None:
+def waiting(session: Session, row: Strategy | Inspected) -> dict[str, Any] | None:
     """`{"reason", "since", "detail"}` of a queued strategy, None for another one.
 
     `reason` is `no_runner`, `no_capacity`, or `announced` when a runner is about to take it;
@@ -25,7 +26,9 @@ def waiting(session: Session, row: Strategy) -> dict[str, Any] | None:
     return {"reason": reason, "since": int(row.queued_at), "detail": detail}
 
 
-def _why(row: Strategy, serving: Sequence[Runner], live: Sequence[Runner]) -> tuple[str, str]:
+def _why(
+    row: Strategy | Inspected, serving: Sequence[Runner], live: Sequence[Runner]
+) -> tuple[str, str]:
     target = row.latency_target
     if not serving:
         others = sorted({queue for runner in live for queue in runner.queues})
