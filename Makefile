@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME_TOOLS := bwrap redis-server setpriv nsenter nft slirp4netns
 BENCH_TOOLS := $(RUNTIME_TOOLS) wrk /usr/lib/postgresql/15/bin/postgres
-TEST_TOOLS := $(RUNTIME_TOOLS) ip /usr/lib/postgresql/15/bin/postgres
+TEST_TOOLS := $(RUNTIME_TOOLS) curl ip /usr/lib/postgresql/15/bin/postgres
 
 .PHONY: help setup setup-test demo dev test chaos proof test-v2 test-aarch64 runtime lint types bench lock \
 	env-example openapi clean

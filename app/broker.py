@@ -1,6 +1,7 @@
 """What the producer in the web tier and the Celery workers have to agree on.
 
-A message says "look at this row" and carries the strategy's id, nothing else. Publishing is not
+A message says "look at this row" and carries the strategy's id, and in its headers the id of the
+request that it is about, for the logs. Publishing is not
 part of a request's success: the row is committed first, and the sweep announces again what no
 runner has seen.
 """
@@ -12,6 +13,7 @@ from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
+from app import log_context
 from app.settings import Settings
 
 RUN_TASK = "tasks.run_strategy"
@@ -59,11 +61,20 @@ class Announcer:
             },
         )
 
-    def announce(self, strategy_id: str, queue: str) -> bool:
-        """Publish; False when the broker is away, which the sweep makes good."""
+    def announce(self, strategy_id: str, queue: str, request_id: str | None = None) -> bool:
+        """Publish; False when the broker is away, which the sweep makes good.
+
+        Without a `request_id` the message carries that of the request that is being answered.
+        """
+        request_id = request_id or log_context.request_id()
         try:
             self._celery.send_task(
-                RUN_TASK, args=[strategy_id], queue=queue, retry=True, retry_policy=_PUBLISH_RETRY
+                RUN_TASK,
+                args=[strategy_id],
+                queue=queue,
+                retry=True,
+                retry_policy=_PUBLISH_RETRY,
+                headers={log_context.REQUEST_ID_HEADER: request_id} if request_id else {},
             )
         except (OperationalError, OSError) as error:
             log.warning("announce_failed", extra={"strategy_id": strategy_id, "error": str(error)})

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.account.routes import blueprint as account
-from app.api import envelope, rate, request_id
+from app.api import body_limits, envelope, rate, request_id, security_headers
 from app.api.context import EXTENSION, Services
 from app.api.rate import RateLimiter
 from app.api_keys.routes import blueprint as api_keys
@@ -18,13 +18,15 @@ from app.clients.service import KeyHasher
 from app.clients.uses import KeyUses
 from app.database import Database
 from app.deployments.routes import blueprint as deployments
-from app.errors import BadRequestError
 from app.health.routes import blueprint as health
 from app.history.routes import blueprint as history
 from app.logs.chunks import ChunkStore
 from app.logs.feed import Feeds
 from app.logs.routes import blueprint as logs
 from app.logs.source import LogSource
+from app.metrics.requests import RequestCounts
+from app.metrics.routes import COUNTS
+from app.metrics.routes import blueprint as metrics
 from app.observability import configure_logging
 from app.openapi.routes import blueprint as openapi
 from app.redis_client import connect
@@ -36,25 +38,26 @@ from app.strategies.routes import blueprint as strategies
 from app.version import PLATFORM_VERSION
 
 _RATE_TIMEOUT_S = 0.5
-_BODY_BEYOND_ARTIFACT_BYTES = 1 << 20
+_TAKE_ARTIFACTS = frozenset({"strategies.create_strategy"})
 
 
 def create_app(settings: Settings) -> Flask:
     """The Flask application for these settings; connects to nothing yet."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     app = Flask("app")
-    limit = settings.artifact_max_bytes * 4 // 3 + _BODY_BEYOND_ARTIFACT_BYTES
     app.config.update(
         API_TITLE="Hosted strategies",
         API_VERSION=PLATFORM_VERSION,
         OPENAPI_VERSION="3.1.0",
-        MAX_CONTENT_LENGTH=limit,
     )
     app.extensions[EXTENSION] = _services(settings)
     request_id.init_app(app)
     rate.init_app(app)
+    counts = app.extensions[COUNTS] = RequestCounts()
+    counts.init_app(app)
     envelope.init_app(app)
-    app.before_request(_refuse_what_is_not_json)
+    body_limits.init_app(app, settings.artifact_max_bytes, _TAKE_ARTIFACTS)
+    security_headers.init_app(app)
     if settings.proxy_hops:
         proxied: Any = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops)
         app.wsgi_app = proxied  # type: ignore[method-assign] # Flask's own way to wrap
@@ -62,6 +65,7 @@ def create_app(settings: Settings) -> Flask:
     for blueprint in (strategies, deployments, history, logs, runners, api_keys, account, health):
         api.register_blueprint(blueprint)
     app.register_blueprint(openapi)
+    app.register_blueprint(metrics)
     return app
 
 
@@ -89,8 +93,3 @@ def _services(settings: Settings) -> Services:
         key_uses=KeyUses(database),
         known_keys=KnownKeys(),
     )
-
-
-def _refuse_what_is_not_json() -> None:
-    if request.content_length and not request.is_json:
-        raise BadRequestError("send the body as JSON, with `Content-Type: application/json`")

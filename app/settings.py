@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from app import settings_parsers as parse
-from app.access_settings import AccessSettings
+from app.operations_settings import OperationsSettings
 from app.settings_parsers import InvalidValueError
 from app.settings_variable import Role, Variable
 from app.settings_variable import variable as _variable
@@ -34,7 +34,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Settings(AccessSettings):
+class Settings(OperationsSettings):
     """The parsed environment of one process; times in seconds, sizes in bytes."""
 
     database_url: str = _variable(

@@ -22,6 +22,13 @@ def text(value: str) -> str:
     return value
 
 
+def token(value: str) -> str:
+    """Nothing, or a secret word that nobody guesses and that a header can carry."""
+    if value and not re.fullmatch(r"[A-Za-z0-9._~+/=-]{16,200}", value):
+        raise InvalidValueError("must be 16 to 200 letters, digits or ._~+/=-, or empty")
+    return value
+
+
 def integer(low: int, high: int) -> Callable[[str], int]:
     """A whole number within these bounds, both included."""
 

@@ -18,6 +18,7 @@ package_of() {
         redis-server) echo redis-server ;;
         nft) echo nftables ;;
         slirp4netns) echo slirp4netns ;;
+        curl) echo curl ;;
         ip) echo iproute2 ;;
         wrk) echo wrk ;;
         */postgres) echo postgresql-15 ;;

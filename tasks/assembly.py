@@ -22,9 +22,11 @@ from app.secrets import keys
 from app.secrets.envelope import Opener
 from app.secrets.keys import CredentialKeyError
 from app.settings import Settings
+from app.strategies.states import Reason
 from app.strategies.termination import bury
 from app.version import PLATFORM_VERSION
 from sandbox import Host, HostConfig
+from tasks import metrics
 from tasks.claims import Claims
 from tasks.control import Registry
 from tasks.heartbeat import Heartbeat, HeartbeatConfig
@@ -32,6 +34,7 @@ from tasks.identity import Identity, identify
 from tasks.logs.bounds import Bounds
 from tasks.logs.reader import LogReader
 from tasks.logs.shipper import LogShipper
+from tasks.metrics_server import MetricsServer
 from tasks.program import Terms, api_relay
 from tasks.room import Room
 from tasks.runner import Parts, Runner
@@ -62,6 +65,7 @@ class Assembly:
     shipper: LogShipper
     reader: LogReader
     sampler: UsageSampler
+    metrics_server: MetricsServer | None
 
 
 def assemble(settings: Settings) -> Assembly:
@@ -73,6 +77,7 @@ def assemble(settings: Settings) -> Assembly:
     Raises:
         SandboxUnavailableError: this host cannot isolate; the message has the remedies.
         sqlalchemy.exc.SQLAlchemyError: the database is away or has no schema.
+        MetricsPortError: RUNNER_METRICS_PORT cannot be had.
         CredentialKeyError: this runner could not open what is, or will be, stored.
     """
     identity = identify(settings.runner_name)
@@ -114,6 +119,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
             Size.limit(settings.runner_cpu_millis, settings.runner_memory_mb), settings.queues
         ),
     )
+    server = _show_metrics(settings, registry)
     opener = Opener(settings.credential_encryption_key)
     _sign_in(settings, identity, database, opener)
     _check_keys(identity, database, opener)
@@ -164,6 +170,7 @@ def _assemble_on(host: Host, settings: Settings, identity: Identity, api_url: st
         shipper=shipper,
         reader=reader,
         sampler=sampler,
+        metrics_server=server,
     )
 
 
@@ -171,6 +178,8 @@ def take_apart(assembly: Assembly) -> None:
     """Wait for the evicted runs, then end threads, sandboxes and connections, in this order."""
     if not assembly.runner.wait_until_idle(_IDLE_WITHIN_S):
         log.error("runs_left_behind", extra={"runner_id": assembly.identity.runner_id})
+    if assembly.metrics_server is not None:
+        assembly.metrics_server.close()
     assembly.wake.close()
     assembly.sampler.close()
     assembly.heartbeat.close()
@@ -180,6 +189,18 @@ def take_apart(assembly: Assembly) -> None:
     _sign_out(assembly.identity, assembly.database)
     assembly.announcer.close()
     assembly.database.close()
+
+
+def _show_metrics(settings: Settings, registry: Registry) -> MetricsServer | None:
+    metrics.RUNNING.set_function(lambda: len(registry.snapshot()))
+    if not settings.runner_metrics_port:
+        return None
+    return MetricsServer(
+        metrics.REGISTRY,
+        settings.runner_metrics_host,
+        settings.runner_metrics_port,
+        settings.metrics_token,
+    )
 
 
 def _sign_in(settings: Settings, identity: Identity, database: Database, opener: Opener) -> None:
@@ -224,6 +245,7 @@ def _take_over(
     for strategy_id, queue in waiting:
         announcer.announce(strategy_id, queue)
     if waiting:
+        metrics.RESTARTS.labels(Reason.RUNNER_LOST).inc(len(waiting))
         log.info("took_over", extra={"strategies": len(waiting), "predecessors": earlier})
 
 

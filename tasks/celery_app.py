@@ -40,6 +40,6 @@ def create_celery(settings: Settings) -> Celery:
 
     @setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
     def _configure(**_: object) -> None:
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
 
     return celery

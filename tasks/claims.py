@@ -35,6 +35,8 @@ class Claim:
     Attributes:
         hook_due: why an earlier run ended whose hook has to run first, if one was left behind.
         is_hook_only: its owner stopped or deleted it meanwhile: nothing runs after that hook.
+        waited_s: how long it was queued.
+        request_id: of the request that asked for this start, if one did.
     """
 
     strategy_id: str
@@ -58,6 +60,8 @@ class Claim:
     secrets_changes: Sequence[Mapping[str, str]] = field(default=(), repr=False)
     hook_due: Reason | None = None
     is_hook_only: bool = False
+    waited_s: float = 0.0
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ class Claims:
                 return None
             if not enter(session, self.room, row, run_id):
                 return None
+            queued_at = row.queued_at
             values = {
                 "epoch": row.epoch + 1,
                 "run_id": run_id,
@@ -150,7 +155,9 @@ class Claims:
                     started_at=database_now(),
                 )
             )
-            return _claim(session, row)
+            # `updated_at` is the moment of this claim, by the same clock.
+            waited_s = row.updated_at - queued_at if queued_at else 0.0
+            return replace(_claim(session, row), waited_s=max(0.0, waited_s))
 
     def renew(self, strategy_ids: list[str]) -> dict[str, tuple[int, bool]]:
         """Extend the leases of these; epoch and whether a stop was requested, for each still ours.
@@ -332,6 +339,7 @@ def _claim(session: Session, row: Strategy) -> Claim:
         secrets_changes=row.secrets_changes,
         hook_due=Reason(row.hook_due) if row.hook_due else None,
         is_hook_only=not _is_wanted(row),
+        request_id=row.start_request_id,
     )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import Database, database_now
 from app.runners.models import Runner
+from tasks import metrics
 from tasks.claims import Claims
 from tasks.control import Registry, RunControl
 
@@ -95,10 +96,12 @@ class Heartbeat(threading.Thread):
                 self.beat()
                 pause_s = self._config.interval_s
             except SQLAlchemyError as error:
+                metrics.LEASE_MISSES.labels("renewal").inc()
                 log.error("heartbeat_failed", extra={"error": type(error).__name__})
                 pause_s = min(_AFTER_ERROR_S, self._config.interval_s)
             except Exception:
                 # A heart that stops kills every run at its fence; one that errs tries again.
+                metrics.LEASE_MISSES.labels("renewal").inc()
                 log.exception("heartbeat_broken")
                 pause_s = min(_AFTER_ERROR_S, self._config.interval_s)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import log_context
 from app.broker import Announcer
 from app.logs.stream import Channel
 from app.secrets.envelope import EnvelopeError, Opener
@@ -22,6 +23,7 @@ from sandbox import (
     Sandbox,
     SandboxError,
 )
+from tasks import metrics
 from tasks.claims import Claim, Claims, Verdict
 from tasks.control import Registry, RunControl
 from tasks.ending import Cause, Ending
@@ -118,6 +120,12 @@ class Runner:
         if claim is None:
             log.info("nothing_to_claim", extra={"strategy_id": strategy_id})
             return
+        # The row knows better than the message, which may be about an earlier start.
+        with log_context.bound(**_names(claim), request_id=claim.request_id):
+            self._run_claimed(claim, fence_at)
+
+    def _run_claimed(self, claim: Claim, fence_at: float) -> None:
+        strategy_id = claim.strategy_id
         control = RunControl(strategy_id, claim.epoch, fence_at, claim.run_id)
         self._parts.registry.add(control)
         # A stop that came between the claim and the line above found nobody to tell.
@@ -170,21 +178,23 @@ class Runner:
         try:
             return self._execute(claim, control, run_log)
         except tuple(_CAUSES) as error:
-            return Ending(_CAUSES[type(error)], explanation=str(error))
+            return _refused(_CAUSES[type(error)], str(error))
         except (SandboxError, OSError) as error:
             log.error("sandbox_failed", extra={**_names(claim), "error": str(error)})
-            return Ending(Cause.SANDBOX, explanation=str(error))
+            return _refused(Cause.SANDBOX, str(error))
         except Exception:
             log.exception("run_failed", extra=_names(claim))
-            return Ending(Cause.SANDBOX, explanation="an error of the platform; see its own log")
+            return _refused(Cause.SANDBOX, "an error of the platform; see its own log")
 
     def _execute(self, claim: Claim, control: RunControl, run_log: RunLog) -> Ending:
         parts = self._parts
+        begun_at = time.monotonic()
         secrets = open_secrets(claim, parts.opener)
         program = build_program(claim, secrets, parts.terms)
         until_s = guarded_until(control, parts.settings.lease_s)
         sandbox = parts.host.spawn(program, run_name=control.run_id, until_s=until_s)
         started_at = time.monotonic()
+        metrics.STARTS.observe(claim.waited_s + started_at - begun_at)
         parts.sampler.add(claim.run_id, sandbox, run_log)
         try:
             supervision = Supervision(sandbox, self._watch(claim, control, run_log, secrets))
@@ -227,8 +237,10 @@ class Runner:
         verdict = self._finish(claim, ending)
         if verdict is None or not verdict.is_ours:
             run_log.close("this run belongs to another runner by now")
+            metrics.LEASE_MISSES.labels("lost").inc()
             log.warning("ending_not_ours", extra=_names(claim))
             return
+        metrics.count_end(ending, verdict)
         log.info("ended", extra={**_names(claim), "reason": verdict.reason})
         if verdict.is_deleted:
             self._parts.shipper.discard(run_log)
@@ -265,6 +277,11 @@ class Runner:
             at = self._shutdown_at + _ANNOUNCE_AFTER_SHUTDOWN_S
             self._give_up.wait(max(0.0, at - time.monotonic()))
         self._parts.announcer.announce(strategy_id, queue)
+
+
+def _refused(cause: Cause, explanation: str) -> Ending:
+    metrics.SANDBOX_REFUSALS.labels(cause).inc()
+    return Ending(cause, explanation=explanation)
 
 
 def _ending(sandbox: Sandbox, supervision: Supervision, lived_s: float) -> Ending:

@@ -37,7 +37,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     # Blocked, and taken where the loop waits: nothing is interrupted in its middle.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     _sweep_until_told(settings)

@@ -9,6 +9,7 @@ from redis import Redis
 from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
+from app import log_context
 from app.broker import Announcer
 from app.database import Database, database_now
 from app.logs import stream
@@ -61,6 +62,7 @@ class Sweep:
             rows = _locked(session, due & (Strategy.desired_state == DesiredState.RUNNING))
             for row in rows:
                 restart_due(session, row, _ACTOR)
+                log.info("restart_due", extra=_names(row))
             return [(row.strategy_id, row.latency_target) for row in rows]
 
     def _scheduled(self) -> list[tuple[str, str]]:
@@ -81,7 +83,7 @@ class Sweep:
             rows = [row for row in _locked(session, lost) if _is_still(expired, row)]
             found = [row for row in rows if lose_runner(session, row, _ACTOR)]
         for row in rows:
-            log.warning("lease_expired", extra={"strategy_id": row.strategy_id})
+            log.warning("lease_expired", extra=_names(row))
             stream.notify(self.redis, row.strategy_id)
         return [(row.strategy_id, row.latency_target) for row in found]
 
@@ -98,8 +100,10 @@ class Sweep:
             except (BrokerError, OSError):
                 return announced
             if missing > 0:
-                for strategy_id in self._mark_announced(queue, missing):
-                    announced += self.announcer.announce(strategy_id, queue)
+                for strategy_id, request_id in self._mark_announced(queue, missing):
+                    with log_context.bound(strategy_id=strategy_id, request_id=request_id):
+                        log.info("announced_again", extra={"queue": queue})
+                        announced += self.announcer.announce(strategy_id, queue)
         return announced
 
     def _forgotten(self) -> dict[str, int]:
@@ -118,7 +122,7 @@ class Sweep:
         age_s = database_now() - Strategy.announced_at
         return (age_s > self.requeue_after_s) | (age_s < -self.requeue_after_s)
 
-    def _mark_announced(self, queue: str, most: int) -> list[str]:
+    def _mark_announced(self, queue: str, most: int) -> list[tuple[str, str | None]]:
         longest_ago = (
             select(Strategy.strategy_id)
             .where(
@@ -132,15 +136,16 @@ class Sweep:
             .limit(most)
         )
         with self.database.transaction() as session:
-            return list(
-                session.scalars(
+            return [
+                (row[0], row[1])
+                for row in session.execute(
                     update(Strategy)
                     .where(Strategy.strategy_id.in_(longest_ago), Strategy.status == Status.QUEUED)
                     .values(announced_at=database_now())
-                    .returning(Strategy.strategy_id)
+                    .returning(Strategy.strategy_id, Strategy.start_request_id)
                     .execution_options(synchronize_session=False)
                 )
-            )
+            ]
 
     def _purge(self) -> int:
         """Remove deleted ones that do not run any more."""
@@ -169,6 +174,11 @@ class Sweep:
                 .execution_options(synchronize_session=False)
             )
         return 0
+
+
+def _names(row: Strategy) -> dict[str, object]:
+    request = {"request_id": row.start_request_id} if row.start_request_id else {}
+    return {"strategy_id": row.strategy_id, "run_id": row.run_id, "epoch": row.epoch, **request}
 
 
 def _is_still(expired: dict[str, Renewal], row: Strategy) -> bool:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.logs.stream import Channel
 from app.strategies.usage import KEPT_S, usage_key
 from sandbox import NetworkEvent, Sandbox, SandboxError
+from tasks import metrics
 from tasks.claims import Claims
 from tasks.logs.run_log import RunLog
 
@@ -127,6 +128,7 @@ def tell_refusals(sandbox: Sandbox, run_log: RunLog) -> None:
     except SandboxError as error:
         log.warning("refusals_not_read", extra={"error": str(error)})
         return
+    metrics.NETWORK_REFUSALS.inc(sum(refusal.count for refusal in refusals))
     for refusal in sorted(refusals, key=lambda found: -found.count)[:_REFUSALS_NAMED]:
         port = f":{refusal.port}" if refusal.port else ""
         run_log.write(

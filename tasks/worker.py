@@ -13,11 +13,13 @@ from celery.worker import state
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.broker import RUN_TASK
+from app.log_context import REQUEST_ID_HEADER, bound, usable_id
 from app.secrets.keys import CredentialKeyError
 from app.settings import Role, Settings, SettingsError, load
 from sandbox import SandboxError
 from tasks.assembly import Assembly, assemble, take_apart
 from tasks.celery_app import create_celery
+from tasks.metrics_server import MetricsPortError
 from tasks.pulse import PULSE_TASK, Ears, Patience, PulseSender, PulseWatch, pulse_queue
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class RunnerStep(bootsteps.StartStopStep):  # type: ignore[misc] # celery ships 
         del parent
         try:
             RunnerStep.assembly = assemble(settings)
-        except (SandboxError, SQLAlchemyError, CredentialKeyError) as error:
+        except (SandboxError, SQLAlchemyError, CredentialKeyError, MetricsPortError) as error:
             sys.stderr.write(f"error: the runner cannot start: {error}\n")
             sys.stderr.flush()
             # Nothing is running yet that an orderly shutdown of Celery would save.
@@ -130,7 +132,9 @@ def run_strategy(self: Any, strategy_id: str) -> None:
     """Look at this strategy's row, and run it if it waits."""
     assembly = RunnerStep.assembly
     if assembly is not None:
-        assembly.runner.run(strategy_id, self.request.delivery_info["routing_key"])
+        found = (self.request.headers or {}).get(REQUEST_ID_HEADER)
+        with bound(request_id=usable_id(found)):
+            assembly.runner.run(strategy_id, self.request.delivery_info["routing_key"])
 
 
 @app.task(name=PULSE_TASK, Strategy=ears.strategy)  # type: ignore[untyped-decorator]

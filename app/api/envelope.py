@@ -4,21 +4,20 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify
+from flask import Flask, Response, jsonify
 from flask_smorest import Api
 from redis.exceptions import RedisError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from app.api import request_id
+from app.api import body_limits, request_id
 from app.api.context import services
 from app.errors import (
     AppError,
     BadRequestError,
     Detail,
     InvalidParamsError,
-    TooLargeError,
     UnavailableError,
     ValidationFailedError,
 )
@@ -55,6 +54,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(AppError, answer)
     for kind in (OperationalError, InterfaceError, PoolTimeoutError):
         app.register_error_handler(kind, _database_away)
+    app.register_error_handler(DBAPIError, _by_connection)
     app.register_error_handler(RedisError, _redis_away)
     app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(Exception, _unexpected)
@@ -88,10 +88,7 @@ def _from_http(error: HTTPException) -> AppError:
     if status == 400 and messages:
         return BadRequestError("the body is not valid JSON; send one JSON object")
     if status == 413:
-        return TooLargeError(
-            f"the request has more than {current_app.config['MAX_CONTENT_LENGTH']} bytes; "
-            f"the limit of an artifact is {services().settings.artifact_max_bytes} bytes"
-        )
+        return body_limits.too_large(services().settings.artifact_max_bytes)
     described = AppError(error.description or error.name)
     described.status = status
     described.code = _CODES.get(status, error.name.upper().replace(" ", "_"))
@@ -120,6 +117,11 @@ def _database_away(error: Exception) -> Response:
     return answer(
         UnavailableError("the database does not answer; try again", retry_after_s=_RETRY_AFTER_S)
     )
+
+
+def _by_connection(error: DBAPIError) -> Response:
+    """PostgreSQL ends a transaction that stood still for too long as an error of its own."""
+    return _database_away(error) if error.connection_invalidated else _unexpected(error)
 
 
 def _redis_away(error: Exception) -> Response:

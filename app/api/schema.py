@@ -1,6 +1,7 @@
 """What request schemas are made of: text that can be stored, and no unknown key unnoticed."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,43 @@ class Text(fields.String):
         return text
 
 
+class Number(fields.Float):
+    """A number of JSON: no text that looks like one, nothing infinite."""
+
+    def _validated(self, value: Any) -> float:
+        if isinstance(value, str):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class Count(fields.Integer):
+    """A whole number of JSON, in which 5.0 is 5; no text that looks like one."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, str) or (isinstance(value, float) and not value.is_integer()):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class Flag(fields.Boolean):
+    """`true` or `false` of JSON: neither 1 nor text."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return bool(super()._deserialize(value, attr, data, **kwargs))
+
+
+class Whole(fields.Integer):
+    """A whole number in a query: digits alone, not all that Python takes for a number."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, str) and not _DIGITS.fullmatch(value):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+_DIGITS = re.compile(r"-?[0-9]{1,30}")
 _COMPARED_CHARS = 64
 
 

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from app.api.schema import RequestSchema, Text
+from app.api.schema import Flag, Number, RequestSchema, Text
 from app.clients.service import Scope
 
 _MAX_GRACE_S = 31_536_000
@@ -12,7 +12,7 @@ class NewKeySchema(RequestSchema):
     """Body of `POST /v1/api_keys`; without `sandbox` the key is of the caller's own mode."""
 
     label = Text(load_default="", validate=validate.Length(max=100))
-    sandbox = fields.Boolean(load_default=None, truthy={True}, falsy={False})
+    sandbox = Flag(load_default=None)
     scopes = fields.List(
         Text(validate=validate.OneOf([str(scope) for scope in Scope])),
         load_default=lambda: [Scope.READ, Scope.DEPLOY],
@@ -23,9 +23,7 @@ class NewKeySchema(RequestSchema):
 class RotateSchema(RequestSchema):
     """Body of a rotation, which may be empty."""
 
-    grace_secs = fields.Float(
-        load_default=None, allow_nan=False, validate=validate.Range(0, _MAX_GRACE_S)
-    )
+    grace_secs = Number(load_default=None, validate=validate.Range(0, _MAX_GRACE_S))
 
 
 class KeySchema(Schema):

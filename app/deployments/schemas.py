@@ -2,13 +2,13 @@
 
 from marshmallow import Schema, fields, validate
 
-from app.api.schema import RequestSchema
+from app.api.schema import Count, RequestSchema
 
 
 class RollbackSchema(RequestSchema):
     """Body of `POST .../rollback`: the number of the version that is to come back."""
 
-    version = fields.Integer(required=True, strict=True, validate=validate.Range(1, 2**31 - 1))
+    version = Count(required=True, validate=validate.Range(1, 2**31 - 1))
 
 
 class VersionSchema(Schema):

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from app.api.schema import RequestSchema
+from app.api.schema import RequestSchema, Whole
 from app.strategies.schemas import RunSchema
 
 _MAX_PAGE = 200
@@ -11,8 +11,8 @@ _MAX_PAGE = 200
 class PageQuerySchema(RequestSchema):
     """`before` is the `next_before` of the page before; none is the newest page."""
 
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, _MAX_PAGE))
-    before = fields.Integer(load_default=None, validate=validate.Range(1, 2**62))
+    limit = Whole(load_default=50, validate=validate.Range(1, _MAX_PAGE))
+    before = Whole(load_default=None, validate=validate.Range(1, 2**62))
 
 
 class PastRunSchema(RunSchema):

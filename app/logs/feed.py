@@ -90,6 +90,7 @@ class Feed(threading.Thread):
         super().__init__(name=f"feed-{tail.strategy_id[:8]}", daemon=True)
         self.followers = 0
         self.tail = tail
+        self.is_closing = False
         self._items: deque[Item] = deque()
         self._kept_bytes = 0
         self._from: Cursor | None = None
@@ -117,7 +118,7 @@ class Feed(threading.Thread):
     def beginning(self, wait_s: float) -> Cursor | None:
         """Before the oldest line that is kept; None when there is no answer yet."""
         with self._changed:
-            self._changed.wait_for(lambda: self._from is not None, wait_s)
+            self._changed.wait_for(lambda: self.is_closing or self._from is not None, wait_s)
             return self._from
 
     def after(self, place: Cursor, wait_s: float) -> tuple[Sequence[Item], Outcome | None] | None:
@@ -127,11 +128,17 @@ class Feed(threading.Thread):
         behind `place` are not kept here any more.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._has(place), wait_s)
+            self._changed.wait_for(lambda: self.is_closing or self._has(place), wait_s)
             if self._from is None or place < self._from:
                 return None
             items = [item for item in self._items if item.end > place]
             return items, None if items else self._outcome_at(place)
+
+    def let_go(self) -> None:
+        """Wake every follower to say goodbye."""
+        with self._changed:
+            self.is_closing = True
+            self._changed.notify_all()
 
     def _has(self, place: Cursor) -> bool:
         has_lines = bool(self._items) and self._items[-1].end > place
@@ -172,8 +179,17 @@ class Feeds:
     database: Database
     redis: Redis
     source: LogSource
+    is_closing: bool = False
     _feeds: dict[str, Feed] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def let_go(self) -> None:
+        """This process ends: who follows is told, and has to connect again."""
+        with self._lock:
+            self.is_closing = True
+            feeds = list(self._feeds.values())
+        for feed in feeds:
+            feed.let_go()
 
     @contextmanager
     def following(self, strategy_id: str) -> Iterator[Feed]:
@@ -182,6 +198,7 @@ class Feeds:
             feed = self._feeds.get(strategy_id)
             if feed is None:
                 feed = Feed(Tail(self.database, self.redis, self.source, strategy_id))
+                feed.is_closing = self.is_closing
                 self._feeds[strategy_id] = feed
             feed.followers += 1
             if feed.followers == 1:

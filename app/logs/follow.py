@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _HEARTBEAT_S = 10.0
 _AWAY_PAUSE_S = 1.0
 _RECENT_S = 60.0
+_SLOW = ("slow", "lines came faster than this connection took them; resume from here")
+_RESTARTS = ("restart", "this server is being replaced; connect again and resume from here")
 # What waits for a runner longer than a moment says so instead of `requested`.
 _FRESH = (Reason.REQUESTED, Reason.NO_RUNNER, Reason.NO_CAPACITY)
 
@@ -59,13 +61,16 @@ class Follower:
         after = self.after or self._start()
         while True:
             self.after = after
+            if feed.is_closing:
+                yield self._parting(after, *_RESTARTS)
+                return
             oldest = feed.beginning(_HEARTBEAT_S)
             if oldest is None:
                 yield self.form.heartbeat
                 continue
             if after < oldest:
                 if self._is_live:
-                    yield self._slow(after)
+                    yield self._parting(after, *_SLOW)
                     return
                 for place, text in self._stored(after, oldest):
                     after = self.after = place
@@ -97,12 +102,8 @@ class Follower:
                     return
         yield until, ""
 
-    def _slow(self, after: Cursor) -> str:
-        fields = {
-            "reason": "slow",
-            "message": "lines came faster than this connection took them; resume from here",
-            "resume_after": str(after),
-        }
+    def _parting(self, after: Cursor, reason: str, message: str) -> str:
+        fields = {"reason": reason, "message": message, "resume_after": str(after)}
         return self.form.event("notice", fields)
 
     def _start(self) -> Cursor:

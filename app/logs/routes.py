@@ -55,15 +55,15 @@ def _page_json(strategy_id: str, page: logs.Page, rest: dict[str, Any]) -> str:
 
 
 def _cursor(query: dict[str, Any], name: str) -> cursor.Cursor | None:
-    return cursor.parse(query[name], name) if query[name] else None
+    return None if query[name] is None else cursor.parse(query[name], name)
 
 
 def _filter(query: dict[str, Any]) -> Filter:
     given: dict[str, Any] = {}
-    if query["stream"]:
+    if query["stream"] is not None:
         given["channels"] = filters.parse_channels(query["stream"])
     for name in ("since", "until"):
-        if query[name]:
+        if query[name] is not None:
             given[f"{name}_ms"] = filters.parse_time_ms(query[name], name)
     if given.get("since_ms", 0) > given.get("until_ms", math.inf):
         raise _invalid("since", "since is later than until: no line is between them")

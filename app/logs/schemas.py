@@ -2,22 +2,30 @@
 
 from marshmallow import Schema, fields, validate
 
-from app.api.schema import RequestSchema, Text
+from app.api.schema import RequestSchema, Text, Whole
+
+_STREAM = "(stdout|stderr|system)"
+_STREAMS = {"pattern": f"^{_STREAM}(,{_STREAM})*$"}
+_CURSOR = {"pattern": "^[0-9]{1,9}-[0-9]{1,18}$"}
 
 
 class LogQuerySchema(RequestSchema):
     """Query of `GET .../logs`."""
 
     run_id = fields.String(load_default=None)
-    after = fields.String(load_default=None)
-    before = fields.String(load_default=None)
-    limit = fields.Integer(load_default=1000, validate=validate.Range(1, 10_000))
+    after = fields.String(load_default=None, metadata=_CURSOR)
+    before = fields.String(load_default=None, metadata=_CURSOR)
+    limit = Whole(load_default=1000, validate=validate.Range(1, 10_000))
     order = fields.String(load_default=None, validate=validate.OneOf(("asc", "desc")))
-    since = fields.String(load_default=None)
-    until = fields.String(load_default=None)
-    stream = fields.String(load_default=None)
+    since = fields.String(load_default=None, metadata={"format": "log-time"})
+    until = fields.String(load_default=None, metadata={"format": "log-time"})
+    stream = fields.String(load_default=None, metadata=_STREAMS)
     grep = Text(load_default=None, validate=validate.Length(1, 1000))
-    where = fields.List(fields.String(), load_default=list, validate=validate.Length(max=8))
+    where = fields.List(
+        fields.String(metadata={"format": "log-condition"}),
+        load_default=list,
+        validate=validate.Length(max=8),
+    )
     follow = fields.Boolean(load_default=False)
 
 

@@ -93,12 +93,18 @@ _KEY = {
 _NEW_KEY = {"api_key": {**_KEY, "key": "seq_live_1f0c9a3e" + "0" * 56}}
 _ONE = {"strategy": STRATEGY}
 
+_ARTIFACT = (
+    "H4sIAAAAAAACA8tNzMzTK6hkoCUwAAIzExMwDQTotIGBoTmCDRY3NzIxZFAwYKADKC0uSSwCWskwMkFB"
+    "UWZeiYZ6RmpOTr66JhfDKBgFo2AUjIKRAQAM/TzCAAgAAA=="
+)
+"""A tar.gz with a main.py that says hello."""
+
 BODIES: dict[str, Any] = {
     "create_strategy": {
         "name": "btc-dip-buyer",
         "runtime": "python",
         "entrypoint": "main.py",
-        "artifact_base64": "H4sIAAAAAAAAA+3RQQqDMBAF0Fl7iiEXMGoS7xOKFaE1kox4/abd1EVLV6GU/...",
+        "artifact_base64": _ARTIFACT,
         "start_immediately": True,
         "env": {"LOG_LEVEL": "info"},
         "secrets": {"SLACK_WEBHOOK": "https://hooks.slack.example/..."},

@@ -8,6 +8,7 @@ from app.openapi.specification import specification, text_of
 blueprint = Blueprint("openapi", __name__, url_prefix="/v1")
 
 _MADE = "openapi"
+_OPEN = {"Cache-Control": "no-cache"}
 
 
 @blueprint.get("/openapi.json")
@@ -16,10 +17,10 @@ def read_specification() -> Response:
     made = current_app.extensions
     if _MADE not in made:
         made[_MADE] = text_of(specification(current_app))
-    return Response(made[_MADE], mimetype="application/json")
+    return Response(made[_MADE], mimetype="application/json", headers=_OPEN)
 
 
 @blueprint.get("/docs")
 def read_page() -> Response:
     """The same for people; it loads nothing from any other host."""
-    return Response(PAGE, mimetype="text/html", headers={"Content-Security-Policy": POLICY})
+    return Response(PAGE, mimetype="text/html", headers=_OPEN | {"Content-Security-Policy": POLICY})

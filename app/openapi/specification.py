@@ -14,6 +14,7 @@ from flask import Flask
 
 from app.api.auth import REQUIRES_KEY
 from app.openapi.examples import ANSWERS, BODIES
+from app.openapi.requests import complete_bodies, plain_parameter
 from app.version import PLATFORM_VERSION
 
 Json = dict[str, Any]
@@ -64,6 +65,7 @@ def specification(app: Flask) -> Json:
     }
     spec["servers"] = [{"url": "/", "description": "This platform."}]
     spec["components"] = _components(spec["components"])
+    complete_bodies(spec)
     views = _views(app)
     for path, method, operation in _operations(spec):
         name, view = views[path, method]
@@ -133,14 +135,14 @@ def _operations(spec: Json) -> Iterator[tuple[str, str, Json]]:
 def _complete(operation: Json, name: str, *, needs_key: bool, path: str) -> None:
     operation["operationId"] = name
     operation["security"] = [{"apiKey": []}] if needs_key else []
-    parameters = [p for p in operation["parameters"] if p["in"] != "path"]
+    parameters = [plain_parameter(p) for p in operation["parameters"] if p["in"] != "path"]
     parts = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     operation["parameters"] = [*map(_path_parameter, parts), *parameters]
     if name == "create_strategy":
         operation["parameters"].append(_IDEMPOTENCY)
     if name in BODIES:
         operation["requestBody"]["content"]["application/json"]["example"] = BODIES[name]
-        operation["requestBody"]["required"] = name != "rotate_key"
+        operation["requestBody"]["required"] = name in ("create_strategy", "roll_back")
     good = {k: v for k, v in operation["responses"].items() if k.startswith("2")}
     good = good or {"200": copy.deepcopy(_STATUS)}
     for response in good.values():

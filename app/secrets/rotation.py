@@ -23,6 +23,9 @@ from app.secrets.places import Place, places, rewrap_row
 _BATCH_ROWS = 50
 _TELL_EVERY_S = 1.0
 _BETWEEN_PASSES_S = 0.2
+# SQLite has one writer, and those that wait for it only look now and then whether it is free:
+# without long rests between the batches none of them would ever find it so.
+_RESTS = 3.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,10 @@ def _batches(database: Database, place: Place, opener: Opener, done: _Pass) -> I
             names = place.next_names(session, opener.key_ids[0], after, _BATCH_ROWS)
         if not names:
             return
+        began_at = time.monotonic()
         _rewrap(database, place, names, opener, done)
+        if database.engine.dialect.name == "sqlite":
+            time.sleep(_RESTS * (time.monotonic() - began_at))
         after = names[-1]
         yield
 

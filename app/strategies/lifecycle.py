@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
+from app import log_context
 from app.database import database_now
 from app.runners import repository as runners
 from app.strategies import schedule
@@ -118,12 +119,15 @@ def owner_starts(session: Session, row: Strategy, actor: str) -> bool:
     row.desired_state = DesiredState.RUNNING
     schedule.arm(session, row)
     row.create_fingerprint = None
+    asked = {"start_request_id": log_context.request_id()}
+    if is_news or row.status != Status.RUNNING:
+        row.start_request_id = asked["start_request_id"]
     session.flush()
     if row.status in (Status.QUEUED, Status.RUNNING):
         if is_news and row.status == Status.RUNNING:
             _record_request(session, row, Change(Event.START, Reason.REQUESTED, actor))
         return False
-    apply(session, row, Change(Event.START, Reason.REQUESTED, actor, FRESH_START))
+    apply(session, row, Change(Event.START, Reason.REQUESTED, actor, FRESH_START | asked))
     return True
 
 
@@ -133,6 +137,7 @@ FRESH_START: dict[str, Any] = {
     "crash_signature": None,
     "crash_count": 0,
     "exit_code": None,
+    "start_request_id": None,
 }
 """What a start by hand forgets: the past of a crash loop."""
 

@@ -63,6 +63,7 @@ class Strategy(Definition, Base):
     lease_expires_at: Mapped[float | None]
     queued_at: Mapped[float | None]
     announced_at: Mapped[float | None]
+    start_request_id: Mapped[str | None] = mapped_column(String(128))
     stop_requested_at: Mapped[float | None]
     hook_due: Mapped[str | None] = mapped_column(String(32))
     next_restart_at: Mapped[float | None]

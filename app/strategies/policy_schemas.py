@@ -14,7 +14,7 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from app.api.schema import RequestSchema, Text
+from app.api.schema import Count, Number, RequestSchema, Text
 from app.strategies.egress import MODES, entry_problem
 
 _DAY_S = 86_400
@@ -22,12 +22,12 @@ _MAX_ALLOWED = 256
 MAX_GRACE_S = 300
 
 
-def _seconds(low: float, high: float) -> fields.Float:
-    return fields.Float(allow_nan=False, validate=validate.Range(low, high))
+def _seconds(low: float, high: float) -> Number:
+    return Number(validate=validate.Range(low, high))
 
 
-def _count(low: int, high: int) -> fields.Integer:
-    return fields.Integer(strict=True, validate=validate.Range(low, high))
+def _count(low: int, high: int) -> Count:
+    return Count(validate=validate.Range(low, high))
 
 
 def _allowed(entry: str) -> None:
@@ -40,7 +40,7 @@ class NetworkSchema(RequestSchema):
 
     mode = Text(validate=validate.OneOf(MODES))
     allow = fields.List(
-        Text(validate=[validate.Length(1, 300), _allowed]),
+        Text(validate=[validate.Length(1, 300), _allowed], metadata={"format": "network-entry"}),
         validate=validate.Length(max=_MAX_ALLOWED),
     )
 
@@ -82,11 +82,17 @@ def _python_file(value: str) -> None:
         raise ValidationError(f"{value!r} is not the path of a .py file inside the artifact")
 
 
+def _hook() -> Text:
+    return Text(
+        validate=[validate.Length(1, 255), _python_file], metadata={"format": "python-file"}
+    )
+
+
 class HooksSchema(RequestSchema):
     """Files of the artifact that run after the strategy is gone; `timeout_secs` for each."""
 
-    on_stop = Text(validate=[validate.Length(1, 255), _python_file])
-    on_crash = Text(validate=[validate.Length(1, 255), _python_file])
+    on_stop = _hook()
+    on_crash = _hook()
     timeout_secs = _seconds(1, MAX_GRACE_S)
 
 
@@ -122,8 +128,10 @@ def _time_zone(value: str) -> None:
 class ScheduleSchema(RequestSchema):
     """When a strategy is started by the clock; `overlap` says what to do if it still runs."""
 
-    cron = Text(required=True, validate=[validate.Length(1, 200), _cron])
-    timezone = Text(validate=_time_zone)
+    cron = Text(
+        required=True, validate=[validate.Length(1, 200), _cron], metadata={"format": "cron"}
+    )
+    timezone = Text(validate=_time_zone, metadata={"format": "time-zone"})
     overlap = Text(validate=validate.OneOf(("skip", "replace")))
 
 

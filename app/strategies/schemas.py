@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
 from webargs.fields import DelimitedList
 
-from app.api.schema import RequestSchema, Text, clean_text
+from app.api.schema import Count, Flag, RequestSchema, Text, Whole, clean_text
 from app.strategies.policy_schemas import (
     DeploySchema,
     HooksSchema,
@@ -78,7 +78,9 @@ class PlacementSchema(RequestSchema):
     """Where a strategy wants to run: targets in order of preference."""
 
     mode = Text(validate=validate.Length(max=32))
-    latency_target = fields.List(Text(), validate=validate.Length(max=16))
+    latency_target = fields.List(
+        Text(metadata={"format": "latency-target"}), validate=validate.Length(max=16)
+    )
 
     @pre_load
     def _one_is_a_list(self, data: Any, **_: Any) -> Any:
@@ -90,35 +92,51 @@ class PlacementSchema(RequestSchema):
 class ResourcesSchema(RequestSchema):
     """What a strategy may use; `timeout_secs` 0 is no time-out."""
 
-    cpu_millis = fields.Integer(strict=True, load_default=250, validate=validate.Range(10, 64_000))
-    memory_mb = fields.Integer(strict=True, load_default=512, validate=validate.Range(32, 262_144))
-    timeout_secs = fields.Integer(
-        strict=True, load_default=0, validate=validate.Range(0, _MAX_TIMEOUT_S)
-    )
+    cpu_millis = Count(load_default=250, validate=validate.Range(10, 64_000))
+    memory_mb = Count(load_default=512, validate=validate.Range(32, 262_144))
+    timeout_secs = Count(load_default=0, validate=validate.Range(0, _MAX_TIMEOUT_S))
 
 
 class CreateSchema(RequestSchema):
     """Body of `POST /v1/strategies`."""
 
-    name = Text(required=True, validate=_plain_name)
-    runtime = Text(required=True, validate=_only_python)
-    entrypoint = Text(required=True, validate=validate.Length(1, 255))
-    artifact_base64 = fields.String(required=True)
-    start_immediately = fields.Boolean(load_default=False, truthy={True}, falsy={False})
-    manifest = fields.Dict(keys=fields.String(), load_default=dict, validate=_clean_json)
-    placement = fields.Nested(PlacementSchema, load_default=dict)
-    resources = fields.Nested(ResourcesSchema, load_default=lambda: ResourcesSchema().load({}))
-    risk = fields.Dict(keys=fields.String(), load_default=dict, validate=_clean_json)
-    network = fields.Nested(NetworkSchema, load_default=dict)
-    restart = fields.Nested(RestartSchema, load_default=dict)
-    stop = fields.Nested(StopSchema, load_default=dict)
-    hooks = fields.Nested(HooksSchema, load_default=dict)
-    watchdog = fields.Nested(WatchdogSchema, load_default=dict)
-    schedule = fields.Nested(ScheduleSchema, load_default=dict)
-    deploy = fields.Nested(DeploySchema, load_default=dict)
-    env = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=hold_variables)
-    secrets = fields.Dict(keys=Text(), values=Text(), load_default=dict, validate=hold_variables)
-    sequence_api_key = fields.String(load_default=None, allow_none=True)
+    name = Text(
+        required=True,
+        validate=_plain_name,
+        metadata={"format": "strategy-name", "minLength": 1, "maxLength": _MAX_NAME_CHARS},
+    )
+    runtime = Text(required=True, validate=_only_python, metadata={"enum": ["python"]})
+    entrypoint = Text(
+        required=True, validate=validate.Length(1, 255), metadata={"format": "artifact-path"}
+    )
+    artifact_base64 = fields.String(required=True, metadata={"format": "strategy-artifact"})
+    start_immediately = Flag(load_default=False, allow_none=True)
+    manifest = fields.Dict(
+        keys=fields.String(), load_default=dict, allow_none=True, validate=_clean_json
+    )
+    placement = fields.Nested(PlacementSchema, load_default=dict, allow_none=True)
+    resources = fields.Nested(
+        ResourcesSchema, load_default=lambda: ResourcesSchema().load({}), allow_none=True
+    )
+    risk = fields.Dict(
+        keys=fields.String(), load_default=dict, allow_none=True, validate=_clean_json
+    )
+    network = fields.Nested(NetworkSchema, load_default=dict, allow_none=True)
+    restart = fields.Nested(RestartSchema, load_default=dict, allow_none=True)
+    stop = fields.Nested(StopSchema, load_default=dict, allow_none=True)
+    hooks = fields.Nested(HooksSchema, load_default=dict, allow_none=True)
+    watchdog = fields.Nested(WatchdogSchema, load_default=dict, allow_none=True)
+    schedule = fields.Nested(ScheduleSchema, load_default=dict, allow_none=True)
+    deploy = fields.Nested(DeploySchema, load_default=dict, allow_none=True)
+    env = fields.Dict(
+        keys=Text(), values=Text(), load_default=dict, allow_none=True, validate=hold_variables
+    )
+    secrets = fields.Dict(
+        keys=Text(), values=Text(), load_default=dict, allow_none=True, validate=hold_variables
+    )
+    sequence_api_key = fields.String(
+        load_default=None, allow_none=True, metadata={"format": "api-key"}
+    )
 
     @pre_load
     def _null_is_absent(self, data: Any, **_: Any) -> Any:
@@ -222,12 +240,13 @@ class ListQuerySchema(RequestSchema):
     statuses = DelimitedList(
         Text(validate=validate.OneOf([str(status) for status in Status])),
         data_key="status",
+        validate=validate.Length(1),
         load_default=(),
     )
     name_prefix = Text(load_default="", validate=validate.Length(max=_MAX_NAME_CHARS))
     latency_target = Text(load_default=None, validate=validate.Length(max=40))
-    limit = fields.Integer(load_default=None, validate=validate.Range(1, _MAX_PAGE))
-    cursor = Text(load_default=None)
+    limit = Whole(load_default=None, validate=validate.Range(1, _MAX_PAGE))
+    cursor = Text(load_default=None, metadata={"format": "list-cursor"})
 
     @validates_schema
     def _pages_have_a_size(self, data: dict[str, Any], **_: Any) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from tasks import metrics
+
 _SECOND = 1.0
 _NEVER = float("inf")
 
@@ -83,6 +85,7 @@ class FloodGate:
             f"{self._dropped_lines} lines ({self._dropped_bytes} bytes) were dropped here: "
             f"{self._limit()} a second may be logged"
         )
+        metrics.DROPPED_LINES.labels("rate").inc(self._dropped_lines)
         self._dropped_lines = self._dropped_bytes = 0
         self.marker_due_at = _NEVER
         return text

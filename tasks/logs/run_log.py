@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from app.logs.stream import Batch, Block, Channel, block_of
+from tasks import metrics
 
 BUFFER_BYTES = 4 << 20
 _BLOCK_BYTES = 256  # what an empty block costs: a flood of them must fill the buffer as well
@@ -76,6 +77,7 @@ class RunLog:
             ts_ms = time.time_ns() // 1_000_000
             self._mark_dropped(ts_ms)
             if self._late:
+                metrics.DROPPED_LINES.labels("late").inc(self._late)
                 last_words += f"; {self._late} lines came after the end and were dropped"
             self._append(block_of(ts_ms, Channel.SYSTEM, last_words))
             self._is_closed = True
@@ -122,6 +124,7 @@ class RunLog:
     def _mark_dropped(self, ts_ms: int) -> None:
         if self._dropped:
             text = f"{self._dropped} lines were dropped here: they came faster than they are stored"
+            metrics.DROPPED_LINES.labels("buffer").inc(self._dropped)
             self._dropped = 0
             self._append(block_of(ts_ms, Channel.SYSTEM, text))
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from app.secrets.envelope import generate_key_pair
+
 from .procfile_platform import ProcfilePlatform, procfile
 from .secret_traces import Wire, archived, dump, files, processes, traces
-from .support import ROOT, CommandLine, clean_environ, wait_for
+from .support import ROOT, SEQUENCE, CommandLine, clean_environ, wait_for
 
 QUEUES = ["coinbase", "default", "kalshi", "polymarket"]
 FLOWER_PAGES = (
@@ -177,6 +179,26 @@ def test_secrets_are_nowhere(byhand: ProcfilePlatform, canary: Any) -> None:
     assert {"sequence.db-wal", "the API", "/api/tasks"} <= set(traces(id, places))
     assert {"dump.rdb", "the wire of Redis"} <= set(traces(run_id, places))
     assert id.encode() in places["the wire of Redis"], "the message to the runner"
+
+
+def test_a_rotation_waits_until_every_runner_can_follow(
+    byhand: ProcfilePlatform, canary: Any, tmp_path: Path
+) -> None:
+    assert canary[0]["status"] == "running"
+    new, public = generate_key_pair()
+    done = subprocess.run(
+        [SEQUENCE, "admin", "rotate-keys"],
+        env={**byhand.environ, "CREDENTIAL_ENCRYPTION_KEY": f"{new},{byhand.private_key}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "do not hold the newest key" in done.stderr
+    assert byhand.runner_name in done.stderr
+    assert not {new, public, byhand.private_key} & set(done.stderr.replace(",", " ").split())
 
 
 def flower_pages(byhand: ProcfilePlatform) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from app.log_context import REQUEST_ID_HEADER, bound
 from app.settings import Role, load
 from support.api import Caller, Web, web
 from support.archives import base64_of, program
@@ -52,9 +53,14 @@ class Pool(threading.Thread):
 
     def take(self, message: dict[str, Any]) -> None:
         arguments = json.loads(base64.b64decode(message["body"]))[0]
-        thread = threading.Thread(target=self._assembly.runner.run, args=(*arguments, "default"))
+        request_id = message["headers"].get(REQUEST_ID_HEADER)
+        thread = threading.Thread(target=self._run, args=(*arguments, request_id))
         self._threads.append(thread)
         thread.start()
+
+    def _run(self, strategy_id: str, request_id: str | None) -> None:
+        with bound(request_id=request_id):
+            self._assembly.runner.run(strategy_id, "default")
 
     def close(self) -> None:
         self._closing.set()

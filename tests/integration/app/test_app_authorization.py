@@ -24,7 +24,10 @@ from app.database import database_now
 
 READ, DEPLOY, ADMIN = Scope.READ, Scope.DEPLOY, Scope.ADMIN
 ORDER = [READ, DEPLOY, ADMIN]
-OPEN = {"health.live", "health.ready", "openapi.read_specification", "openapi.read_page"}
+OPEN = {
+    *("health.live", "health.ready", "openapi.read_specification", "openapi.read_page"),
+    "metrics.read_metrics",  # no key opens it
+}
 
 
 @dataclass(frozen=True)

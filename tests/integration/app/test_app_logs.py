@@ -16,8 +16,8 @@ from app.logs.cursor import Cursor, parse
 
 
 @pytest.fixture
-def stage(sqlite_url: str, redis_url: str) -> Iterator[Stage]:
-    with staged(sqlite_url, redis_url) as made:
+def stage(database_url: str, redis_url: str) -> Iterator[Stage]:
+    with staged(database_url, redis_url) as made:
         yield made
 
 

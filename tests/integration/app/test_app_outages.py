@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from support.api import Caller, Web, error, web
 from support.owners import Rows, claimed, claims_of
 from support.postgres_server import PostgresServer
 from support.redis_server import RedisServer
 from support.tools import free_port
+from support.waiting import wait_until
 
 from app.broker import Announcer
 from app.database import Database
@@ -135,12 +138,38 @@ class TestWithoutDatabase:
             postgres.cut_connections()
             assert caller.get().status_code == 200
 
+    def test_a_transaction_that_stood_still_is_503(self, postgres_url: str, redis_url: str) -> None:
+        with web(postgres_url, redis_url) as one:
+            ended = ended_by_the_server(one.services.database)
+            with pytest.raises(DBAPIError) as ours, one.services.database.reading() as session:
+                session.execute(text("SELECT 1 / 0"))
+            with one.flask.test_request_context():
+                for error, status in ((ended, 503), (ours.value, 500)):
+                    answer = one.flask.handle_user_exception(error)
+                    assert one.flask.make_response(answer).status_code == status
+
     def test_a_database_without_a_schema_is_no_crash(
         self, tmp_path: object, redis_url: str
     ) -> None:
         with web(f"sqlite:///{tmp_path}/empty.db", redis_url) as one:
             caller = Caller(one.flask, "seq_live_" + "0" * 64)
             unavailable(caller.get(), "the database does not answer")
+
+
+def ended_by_the_server(database: Database) -> DBAPIError:
+    """What a transaction gets that did nothing for too long."""
+    with pytest.raises(DBAPIError) as caught, database.transaction() as session:
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+        wait_until(lambda: not _is_there(database, pid), "the server ends it")
+        session.execute(text("SELECT 1"))
+    return caught.value
+
+
+def _is_there(database: Database, pid: int | None) -> bool:
+    with database.reading() as session:
+        query = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+        return bool(session.scalar(query, {"pid": pid}))
 
 
 class TestHealth:

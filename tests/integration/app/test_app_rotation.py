@@ -73,7 +73,7 @@ def opened(database: Database, opener: Opener) -> list[Any]:
     found = []
     with database.reading() as session:
         for model in (Strategy, StrategyVersion):
-            for row in session.scalars(select(model)):
+            for row in session.scalars(select(model).order_by(*inspect(model).primary_key)):
                 id = row.strategy_id
                 secrets = open_secrets(
                     opener, row.sealed("secrets"), row.secrets_changes, strategy_id=id

@@ -232,8 +232,8 @@ class TestSweep:
         assert strategy(caller.get(f"/strategies/{strategy_id}"))["waiting"] is None
 
 
-def test_a_real_runner_takes_the_next_when_one_ends(sqlite_url: str, redis_url: str) -> None:
-    with station(sqlite_url, redis_url, RUNNER_MEMORY_MB=100) as place:
+def test_a_real_runner_takes_the_next_when_one_ends(postgres_url: str, redis_url: str) -> None:
+    with station(postgres_url, redis_url, RUNNER_MEMORY_MB=100) as place:
         place.open()
         stays = "import time\nprint('here')\nwhile True: time.sleep(60)"
         size = {"memory_mb": 64}

@@ -34,14 +34,23 @@ def sweep_of(stage: Stage, url: str = "", *, days: float = 0, max_bytes: int = 1
     return LogSweep(Archive(source), Forgetting(source, Retention(days, max_bytes, 20)))
 
 
-@pytest.fixture(params=["database", "objects"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return "" if request.param == "database" else f"file://{tmp_path}/archive"
+@pytest.fixture(params=["sqlite", "postgresql", "objects"])
+def archive(request: pytest.FixtureRequest) -> str:
+    """Where the archive is: in a database of this kind, or in files beside one."""
+    return str(request.param)
 
 
 @pytest.fixture
-def stage(sqlite_url: str, redis_url: str, url: str) -> Iterator[Stage]:
-    with staged(sqlite_url, redis_url, LOG_ARCHIVE_URL=url) as made:
+def url(archive: str, tmp_path: Path) -> str:
+    return f"file://{tmp_path}/archive" if archive == "objects" else ""
+
+
+@pytest.fixture
+def stage(
+    request: pytest.FixtureRequest, archive: str, redis_url: str, url: str
+) -> Iterator[Stage]:
+    kind = "postgres_url" if archive == "postgresql" else "sqlite_url"
+    with staged(request.getfixturevalue(kind), redis_url, LOG_ARCHIVE_URL=url) as made:
         yield made
 
 

@@ -12,9 +12,9 @@ from app.models import Strategy
 
 
 @pytest.fixture
-def place(sqlite_url: str, redis_url: str) -> Iterator[Station]:
+def place(postgres_url: str, redis_url: str) -> Iterator[Station]:
     """A platform with a runner."""
-    with station(sqlite_url, redis_url) as made:
+    with station(postgres_url, redis_url) as made:
         made.open()
         yield made
 

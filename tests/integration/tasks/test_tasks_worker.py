@@ -26,8 +26,9 @@ STAYS = """
 
 
 @pytest.fixture
-def place(sqlite_url: str, redis_url: str) -> Iterator[Station]:
-    with station(sqlite_url, redis_url) as made:
+def place(postgres_url: str, redis_url: str) -> Iterator[Station]:
+    # `sequence dev` and the Procfile are tried on SQLite, in tests/acceptance.
+    with station(postgres_url, redis_url) as made:
         yield made
 
 

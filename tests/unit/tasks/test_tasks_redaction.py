@@ -132,7 +132,7 @@ def test_in_base64_wherever_it_begins(before: bytes, value: str, after: bytes) -
         )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.dictionaries(st.from_regex(r"[A-Z]{1,8}", fullmatch=True), st.text(min_size=1)),
     st.text(),

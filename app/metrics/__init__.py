@@ -1,0 +1,1 @@
+"""What Prometheus reads of the web tier; runners have their own in `tasks.metrics`."""
