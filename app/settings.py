@@ -35,7 +35,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Settings(MarketSettings, OperationsSettings):
+class Settings(OperationsSettings, MarketSettings):
     """The parsed environment of one process; times in seconds, sizes in bytes."""
 
     database_url: str = _variable(

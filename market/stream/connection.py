@@ -24,6 +24,8 @@ _READ_BYTES = 64 << 10
 _MESSAGES_PER_S = 20.0
 _MESSAGES_AT_ONCE = 100.0
 CLOSE_WITHIN_S = 3.0
+# It has to read what is under way before it gets to the reason.
+_SLOW_CLOSE_WITHIN_S = 10.0
 
 
 def text_frame(text: str) -> bytes:
@@ -56,7 +58,7 @@ class Connection:
     def __init__(self, sock: socket.socket, principal: Principal) -> None:
         self.principal = principal
         self.channels: set[str] = set()
-        self.closing_since_s: float | None = None
+        self.cut_at_s: float | None = None
         self._sock = sock
         self._protocol = ServerProtocol(state=OPEN, max_size=MESSAGE_MAX_BYTES)
         self._pending: deque[bytes] = deque()
@@ -74,23 +76,24 @@ class Connection:
     def send(self, frame: bytes) -> None:
         """Send a frame, or keep it for when the client takes more."""
         with self._lock:
-            if self.closing_since_s is not None or self._is_over:
+            if self.cut_at_s is not None or self._is_over:
                 return
             self._put(frame)
             if self._pending_bytes > BACKLOG_MAX_BYTES:
                 self._drop_backlog()
-                self.close(CloseCode.POLICY_VIOLATION, "too slow: frames are not read in time")
+                reason = "too slow: frames are not read in time"
+                self.close(CloseCode.POLICY_VIOLATION, reason, _SLOW_CLOSE_WITHIN_S)
 
     def ping(self) -> None:
         """Keep what lies between awake."""
         self.send(Frame(Opcode.PING, b"").serialize(mask=False))
 
-    def close(self, code: int, reason: str) -> None:
-        """Say goodbye; the socket is closed when the client has answered, or soon after."""
+    def close(self, code: int, reason: str, within_s: float = CLOSE_WITHIN_S) -> None:
+        """Say goodbye; the socket is closed when the client has answered, or `within_s`."""
         with self._lock:
-            if self.closing_since_s is not None or self._is_over:
+            if self.cut_at_s is not None or self._is_over:
                 return
-            self.closing_since_s = time.monotonic()
+            self.cut_at_s = time.monotonic() + within_s
             if self._protocol.state is OPEN:
                 self._protocol.send_close(code, reason)
             self._flush_protocol()
@@ -134,8 +137,8 @@ class Connection:
             self._protocol.receive_data(data)
             frames = [one for one in self._protocol.events_received() if isinstance(one, Frame)]
             self._flush_protocol()
-            if self._protocol.state is not OPEN and self.closing_since_s is None:
-                self.closing_since_s = time.monotonic()
+            if self._protocol.state is not OPEN and self.cut_at_s is None:
+                self.cut_at_s = time.monotonic() + CLOSE_WITHIN_S
             return frames
 
     def _take(self, frame: Frame, parts: bytearray, on_text: Callable[[str], None]) -> None:
@@ -144,7 +147,7 @@ class Connection:
         if frame.opcode not in (Opcode.TEXT, Opcode.CONT):
             return
         parts += frame.data
-        if frame.fin and self.closing_since_s is None:
+        if frame.fin and self.cut_at_s is None:
             try:
                 text = parts.decode()
             except UnicodeDecodeError:

@@ -31,9 +31,13 @@ _MISSED = (
 
 
 class Hub:
-    """Who follows what. Connections subscribe and leave; the subscriber's thread brings news."""
+    """Who follows what. Connections subscribe and leave; the subscriber's thread brings news.
+
+    `saw_market` says whether a market process lived when one was last looked for.
+    """
 
     def __init__(self, redis: Redis, reader: MarketReader) -> None:
+        self.saw_market = True
         self._reader = reader
         self._subscriber = Subscriber(redis, self._on_message, self._on_subscribed)
         self._topics: dict[str, Topic] = {}
@@ -94,9 +98,11 @@ class Hub:
 
     def _catalogue(self) -> Catalogue | None:
         try:
-            return self._reader.look().catalogue
+            catalogue = self._reader.look().catalogue
         except MarketAwayError:
             return None
+        self.saw_market = True
+        return catalogue
 
     def _join(self, connection: Connection, wanted: Topic) -> tuple[str, ...]:
         """Add a listener; the sources that are to be followed for it from now on."""

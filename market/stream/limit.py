@@ -43,7 +43,8 @@ class ConnectionLimit:
         """These are still open: pairs of client and connection."""
         pipe = self._redis.pipeline(transaction=False)
         for client_id, connection_id in connections:
-            pipe.zadd(_name(client_id), {connection_id: time.time()})
+            # Never anew: it may have been given back since its name was taken down.
+            pipe.zadd(_name(client_id), {connection_id: time.time()}, xx=True)
             pipe.expire(_name(client_id), int(_LEASE_S) * 2)
         pipe.execute()
 

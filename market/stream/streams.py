@@ -18,7 +18,7 @@ from app.clients.models import ApiKey
 from app.clients.service import Principal, is_valid
 from app.database import Database
 from app.errors import UnavailableError
-from market.stream.connection import CLOSE_WITHIN_S, Connection, text_frame
+from market.stream.connection import Connection, text_frame
 from market.stream.hub import Hub
 from market.stream.limit import ConnectionLimit
 
@@ -50,7 +50,6 @@ class Streams:
         self._lock = threading.Lock()
         self._is_ending = False
         self._is_kept = False
-        self._was_alive = True
 
     def admit(self, principal: Principal) -> str:
         """A place for a connection, by its id; `serve` gives it back.
@@ -138,9 +137,8 @@ class Streams:
             return dict(self._connections)
 
     def _cut_those_who_do_not_go(self) -> None:
-        latest_s = time.monotonic() - CLOSE_WITHIN_S
         for connection in self._open().values():
-            if connection.closing_since_s is not None and connection.closing_since_s < latest_s:
+            if connection.cut_at_s is not None and connection.cut_at_s < time.monotonic():
                 connection.cut()
 
     def _ping(self) -> None:
@@ -162,10 +160,10 @@ class Streams:
 
     def _check_market(self) -> None:
         is_alive = self._hub.is_market_alive()
-        if self._was_alive and not is_alive:
+        if self._hub.saw_market and not is_alive:
             for connection in self._open().values():
                 connection.send(text_frame(_AWAY))
-        self._was_alive = is_alive
+        self._hub.saw_market = is_alive
 
     def _renew(self) -> None:
         self._limit.renew([(one.principal.client_id, name) for name, one in self._open().items()])

@@ -11,7 +11,7 @@ from app.models import Artifact, Base, Client, Run, Strategy, StrategyEvent, Str
 from app.strategies.definition import defining
 from app.strategies.states import TRANSITIONS, Event, Status
 
-_STAY = ("clients", "api_keys", "runners")
+_STAY = ("clients", "api_keys", "credential_keys", "idempotency_keys", "runners")
 
 
 def faults(database: Database) -> list[str]:

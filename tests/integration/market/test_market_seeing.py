@@ -215,3 +215,55 @@ def test_symbols_fees_and_venues(caller: Caller) -> None:
     assert {one["venue"] for one in seen(caller, "/edges")["edges"]} == {
         "binance", "coinbase", "kraken", "kalshi", "polymarket",
     }  # fmt: skip
+
+
+def test_odd_names_are_refused_and_never_a_fault_of_ours(caller: Caller) -> None:
+    odd = [
+        "%00",
+        "%ff%fe",
+        "a" * 5_000,
+        "..%2f..",
+        "https:%2f%2f",
+        "http://[",
+        "9" * 300,
+        "KX:YES:NO",
+        "%F0%9F%98%80",
+        "-",
+        ":",
+        "BTC-USD:YES",
+        "%20",
+        "https://kalshi.com/markets/x",
+    ]
+    for name in odd:
+        for path in (
+            f"/quotes/{name}",
+            f"/settlement/{name}",
+            f"/price_history/{name}",
+            f"/quotes?symbols={name}",
+            f"/markets?slug={name}",
+            f"/markets?cursor={name}",
+            f"/markets?q={name}",
+            f"/markets?clob_token_id={name}",
+            f"/fees?ticker={name}",
+            f"/fees?ticker=BTC-USD&venues={name}",
+        ):
+            answer = caller.get(path)
+            assert answer.status_code in (200, 308, 400, 404), (path[:80], answer.text)
+    bodies: list[Any] = [
+        {"symbols": ["\ud800"]},
+        {"symbols": ["\0"]},
+        {"symbols": "BTC-USD"},
+        {"symbols": {}},
+        [],
+        None,
+        {"symbols": ["BTC-USD"], "depth": 10**30},
+        {"symbols": ["BTC-USD"], "depth": float("nan")},
+    ]
+    for body in bodies:
+        error(caller.post("/quotes_batch", json=body), 422, "VALIDATION_ERROR")
+    for query in (
+        "start_ts=5&end_ts=1",
+        "fidelity_secs=8589934592",
+        "start_ts=0&end_ts=8589934592",
+    ):
+        assert caller.get(f"/price_history/BTC-USD?{query}").json["points"] == []

@@ -17,7 +17,7 @@ from cli_api_server import (
     strategy_row,
 )
 from cli_samples import KEY
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sequence_cli.api.client import ApiClient
@@ -273,6 +273,7 @@ def test_parser_follows_the_standard() -> None:
     ]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.text(st.characters(codec="utf-8")), max_size=5), st.data())
 def test_any_chunking_gives_the_same_events(lines: list[str], data: st.DataObject) -> None:
     stream = b"".join(event(number, line) for number, line in enumerate(lines))

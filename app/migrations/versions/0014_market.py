@@ -7,8 +7,8 @@ from sqlalchemy.dialects import postgresql
 _JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 _OWNER, _MARKET, _MONEY = sa.String(48), sa.String(400), sa.String(64)
 
-revision = "0020"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
