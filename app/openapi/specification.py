@@ -31,7 +31,6 @@ _ERRORS = {
     "503": ("SERVICE_UNAVAILABLE", "A part of the platform is away.", "try again"),
     "default": ("INTERNAL_ERROR", "A fault of the platform.", "something went wrong on our side"),
 }
-_MAY_BE_EMPTY = ("create_key", "rotate_key", "update_strategy", "engage_kill_switch")
 _CONFLICTING = ("update_strategy", "rotate_key", "put_credential", "create_credential")
 # All that these take has a value without the caller.
 _MAY_BE_EMPTY = ("update_strategy", "create_key", "rotate_key")

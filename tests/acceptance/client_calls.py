@@ -89,6 +89,8 @@ def see():
     call("quotes_batch", ["BTC-USD"])
     for name in ("symbols", "edges", "account", "portfolio", "risk_limits"):
         call(name)
+    # Else there is no position to show.
+    SEQ.buy("BTC-USD", 0.002, sandbox=True)
     for name in ("balances", "positions", "positions_unified", "perp_positions"):
         call(name)
     call("price_history", "BTC-USD")
