@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 from sqlalchemy import text
 from support.api import Caller, Web, web
@@ -21,6 +22,10 @@ from app.database import Database
 from app.models import Base
 from market.service.floor import Floor
 from market.store import models as _market  # noqa: F401 - its tables are emptied as well
+
+# No test is timed: a slow machine is no fault of the code.
+settings.register_profile("untimed", parent=settings(), deadline=None)
+settings.load_profile("untimed")
 
 _ONE_AFTER_THE_OTHER = ("tests/hostile/", "tests/integration/sandbox/")
 
