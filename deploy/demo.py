@@ -163,7 +163,7 @@ def main() -> int:
 
 
 def _play(demo: Demo) -> None:
-    say("starting the platform: Redis, web, runner, scheduler")
+    say("starting the platform: Redis, web, runner, scheduler, market")
     ready_s = demo.start_platform()
     demo.cli("deploy", str(EXAMPLE.relative_to(ROOT)))
     follower = demo.follow()
