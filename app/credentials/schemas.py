@@ -25,7 +25,7 @@ class CredentialBodySchema(RequestSchema):
         load_default=None,
         allow_none=True,
         validate=_is_small,
-        metadata={"type": ["object", "array", "string", "number", "boolean", "null"]},
+        metadata={"type": ["object", "array", "string", "number", "boolean"]},
     )
 
 

@@ -33,7 +33,7 @@ _ERRORS = {
 }
 _CONFLICTING = ("update_strategy", "rotate_key", "put_credential", "create_credential")
 # All that these take has a value without the caller.
-_MAY_BE_EMPTY = ("update_strategy", "create_key", "rotate_key")
+_MAY_BE_EMPTY = ("update_strategy", "create_key", "rotate_key", "engage_kill_switch")
 _SECONDS = {"type": "integer", "description": "Unix seconds."}
 _SECONDS_OR_NULL = {"type": ["integer", "null"], "description": "Unix seconds, or null."}
 _NUMBER_OR_NULL = {"type": ["integer", "null"]}

@@ -1,9 +1,18 @@
 """Shapes of discovery: what may be asked, and the uniform row."""
 
+from typing import Any
+
 from marshmallow import Schema, fields, validate
 
 from app.api.schema import RequestSchema, Text
 from market.quotes.discovery import MAX_LIMIT
+
+_EXPANSION = validate.OneOf(["outcomes"], error="the one expansion is 'outcomes'")
+
+
+def _no_tag_id(*, value: Any) -> validate.OneOf:
+    """Accepts what says nothing."""
+    return validate.OneOf([value], error="tags have no ids here; give `tag` by its name")
 
 
 class MarketsQuerySchema(RequestSchema):
@@ -19,10 +28,10 @@ class MarketsQuerySchema(RequestSchema):
     limit = fields.Integer(load_default=20, validate=validate.Range(1, MAX_LIMIT))
     cursor = fields.String(load_default=None)
     order = fields.String(load_default="")
-    expand = fields.String(load_default=None)
-    tag_id = fields.Integer(load_default=None)
-    exclude_tag_id = fields.Integer(load_default=None)
-    related_tags = fields.Boolean(load_default=False)
+    expand = fields.String(load_default=None, validate=_EXPANSION)
+    tag_id = fields.Integer(load_default=None, validate=_no_tag_id(value=0))
+    exclude_tag_id = fields.Integer(load_default=None, validate=_no_tag_id(value=0))
+    related_tags = fields.Boolean(load_default=False, validate=_no_tag_id(value=False))
 
 
 class SettlementQuerySchema(RequestSchema):
@@ -100,4 +109,4 @@ class SettlementSchema(Schema):
     event_start_s = fields.Integer()
     event_end_s = fields.Integer()
     resolution_source = fields.String()
-    underlying = fields.Raw(allow_none=True, metadata={"type": "null"})
+    underlying = fields.Raw(metadata={"type": "null"})

@@ -15,4 +15,5 @@ def depth() -> fields.Integer:
 
 def comma_separated(most: int, *, required: bool = False) -> DelimitedList:
     """`a,b,c` of a query as a list of at most so many."""
-    return DelimitedList(fields.String(), required=required, validate=validate.Length(1, most))
+    item = fields.String(validate=validate.Regexp(r"^[^,]+$", error="has an empty place"))
+    return DelimitedList(item, required=required, validate=validate.Length(1, most))

@@ -2,9 +2,10 @@
 
 from marshmallow import Schema, fields, validate
 
-from app.api.schema import RequestSchema, Text
+from app.api.schema import Count, Flag, RequestSchema, Text
+from market.quotes.levels import MAX_DEPTH
 from market.symbols import Kind
-from market.web.fields import comma_separated, depth
+from market.web.fields import DEFAULT_DEPTH, comma_separated, depth
 
 BATCH_MAX = 2_000
 POINTS_MAX = 50_000
@@ -28,9 +29,9 @@ class QuotesBatchSchema(RequestSchema):
     """Body of `POST /v1/quotes_batch`; `nowait` and `concurrency` change nothing here."""
 
     symbols = fields.List(Text(), required=True, validate=validate.Length(1, BATCH_MAX))
-    depth = depth()
-    nowait = fields.Boolean(load_default=True)
-    concurrency = fields.Integer(load_default=64, validate=validate.Range(1, 256))
+    depth = Count(load_default=DEFAULT_DEPTH, validate=validate.Range(1, MAX_DEPTH))
+    nowait = Flag(load_default=True)
+    concurrency = Count(load_default=64, validate=validate.Range(1, 256))
     instrument_type = fields.String(
         load_default=None, allow_none=True, validate=validate.OneOf([str(kind) for kind in Kind])
     )

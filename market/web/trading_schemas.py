@@ -4,19 +4,18 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from app.api.schema import RequestSchema, Text
+from app.api.schema import Count, Flag, RequestSchema, Text, Whole
 from market.web.fields import comma_separated
 
 _MOST_ROWS = 500
 _MOST_1E8 = 10**20
-_OBJECTS = {"type": ["array", "null"], "items": {"type": "object"}}
 
 
 class PageSchema(RequestSchema):
     """Query of a list: the newest first."""
 
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, _MOST_ROWS))
-    offset = fields.Integer(load_default=0, validate=validate.Range(0, 1 << 40))
+    limit = Whole(load_default=50, validate=validate.Range(1, _MOST_ROWS))
+    offset = Whole(load_default=0, validate=validate.Range(0, 1 << 40))
     symbol = Text(load_default=None, validate=validate.Length(max=400))
 
 
@@ -46,24 +45,22 @@ class SubmitSchema(Schema):
     class Meta:
         unknown = "include"
 
-    nodes = fields.Raw(allow_none=True, metadata=_OBJECTS)
-    edges = fields.Raw(allow_none=True, metadata=_OBJECTS)
-    graph_id = fields.Raw(allow_none=True, metadata={"type": ["string", "null"]})
-    is_sandbox = fields.Raw(allow_none=True, metadata={"type": ["boolean", "null"]})
+    nodes = fields.List(fields.Raw(metadata={"type": "object"}))
+    edges = fields.List(fields.Raw(metadata={"type": "object"}))
+    graph_id = Text(allow_none=True)
+    is_sandbox = Flag(allow_none=True)
 
 
 class ConstraintsSchema(RequestSchema):
     """The new limit, in prices of what the order trades."""
 
-    max_price_1e9 = fields.Integer(required=True, strict=True, validate=validate.Range(1, 10**18))
+    max_price_1e9 = Count(required=True, validate=validate.Range(1, 10**18))
 
 
 class AmendSchema(RequestSchema):
     """Body of `PATCH /v1/orders/{node_order_id}`: new whole quantity, new limit, or both."""
 
-    new_qty_1e8 = fields.Integer(
-        load_default=None, strict=True, validate=validate.Range(1, _MOST_1E8)
-    )
+    new_qty_1e8 = Count(load_default=None, validate=validate.Range(1, _MOST_1E8))
     new_constraints = fields.Nested(ConstraintsSchema, load_default=None)
 
     @validates_schema
@@ -81,9 +78,7 @@ class KillSwitchSchema(RequestSchema):
 class SandboxSettingsSchema(RequestSchema):
     """Body of `PUT /v1/sandbox/settings`."""
 
-    start_cash_usd = fields.Integer(
-        required=True, strict=True, validate=validate.Range(0, 1_000_000_000)
-    )
+    start_cash_usd = Count(required=True, validate=validate.Range(0, 1_000_000_000))
 
 
 class SubmittedSchema(Schema):

@@ -102,8 +102,10 @@ class Wire:
         return heard + b"".join(_bodies(heard))
 
     def _listen(self) -> None:
-        while part := self._socket.recv(1 << 16):
-            self._heard += part
+        # Redis, which goes on writing to the one that leaves, may be told so by a reset.
+        with suppress(ConnectionResetError):
+            while part := self._socket.recv(1 << 16):
+                self._heard += part
 
 
 def _bodies(heard: bytes) -> Iterator[bytes]:
