@@ -138,7 +138,7 @@ def test_live_and_test_keys_of_one_client_see_nothing_of_each_other(web_process:
     assert count(web_process.caller()) == 1
 
 
-@pytest.mark.parametrize("is_sandbox", [False, None, "true", 1])
+@pytest.mark.parametrize("is_sandbox", [False, None])
 def test_a_live_order_is_refused_and_never_a_paper_fill(
     web_process: Web, is_sandbox: object
 ) -> None:
@@ -153,6 +153,13 @@ def test_a_live_order_is_refused_and_never_a_paper_fill(
     error(live.post("/orders", json=simple(is_sandbox=is_sandbox)), 501, "NOT_IMPLEMENTED")
     assert count(live) == 0
     assert live.get("/fills").json["fills"] == []
+
+
+@pytest.mark.parametrize("is_sandbox", ["true", 1])
+def test_what_only_looks_like_true_is_no_paper_order(web_process: Web, is_sandbox: object) -> None:
+    live = web_process.caller()
+    error(live.post("/orders", json=simple(is_sandbox=is_sandbox)), 422, "VALIDATION_ERROR")
+    assert count(live) == 0
 
 
 def test_the_same_name_with_the_same_body_is_the_same_graph(trader: Caller) -> None:
