@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from app.database import Database, database_now
 from app.deployments.models import StrategyVersion
@@ -26,8 +26,10 @@ def rows(name: str, server: ApiServer) -> list[Row]:
     """Times with many as multiples of those with few, in the same run on the same server."""
     database = server.database
     _keep(database, FEW)
+    _settle(database)
     few = [_list_ms(server) for _ in range(ROUNDS)], _claims_ms(database)
     _fill(database, MANY)
+    _settle(database)
     many = [_list_ms(server) for _ in range(ROUNDS)], _claims_ms(database)
     lists = [after / before for before, after in zip(few[0], many[0], strict=True)]
     claims = statistics.median(many[1]) / statistics.median(few[1])
@@ -70,6 +72,14 @@ def _timed_ms(do: Callable[[], None]) -> float:
     began = time.perf_counter()
     do()
     return (time.perf_counter() - began) * 1000
+
+
+def _settle(database: Database) -> None:
+    """What PostgreSQL's autovacuum does within a minute of so large a change."""
+    if database.engine.dialect.name == "postgresql":
+        with database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(text("VACUUM ANALYZE"))
 
 
 def _keep(database: Database, count: int) -> None:

@@ -1,8 +1,10 @@
 """The client library as it is published, in its two versions that matter, unmodified."""
 
 import base64
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -105,7 +107,12 @@ def client(request: pytest.FixtureRequest) -> Path:
             check=False,
         )
         assert done.returncode == 0, f"pip could not install the client: {done.stderr}"
-        fresh.rename(folder)
+        try:
+            fresh.rename(folder)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            shutil.rmtree(fresh)  # another test process had it installed first
     return Path(folder)
 
 
