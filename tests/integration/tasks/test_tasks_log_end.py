@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing import get_context
 
 import pytest
 from redis import Redis
@@ -45,30 +46,33 @@ def sweep(stage: Stage) -> int:
     return sweep_of(stage.web.services.database, stage.web.services.redis).run_once()
 
 
-def killed_in(work: Callable[[], None]) -> None:
-    """Do this in a process that is killed as soon as it has done it."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-        finally:
-            os.kill(os.getpid(), signal.SIGKILL)
-    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+def killed_in(work: Callable[..., None], *given: object) -> None:
+    """Do this in a process that is killed as soon as it has done it.
+
+    Not a fork: a thread of this process may hold any lock at that moment, for ever in the child.
+    """
+    process = get_context("spawn").Process(target=_do_and_die, args=(work, given))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _do_and_die(work: Callable[..., None], given: tuple[object, ...]) -> None:
+    work(*given)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def report_and_die(stage: Stage, claim: Claim, database_url: str, lines: int) -> None:
     """A runner that writes the end to the row, and nothing of what it has still to store."""
+    killed_in(_report, stage.redis_url, stage.id, claim, database_url, lines)
 
-    def work() -> None:
-        run_log = LogShipper(connect(stage.redis_url), Bounds(1000, 1 << 20)).open(
-            stage.id, claim.run_id
-        )
-        run_log._last_number = 2
-        write(run_log, *map(str, range(lines)))
-        database = Database(database_url)
-        claims_of(database).finish(claim, Ending(ended(0).cause, 0, log_lines=run_log.seal()))
 
-    killed_in(work)
+def _report(redis_url: str, strategy_id: str, claim: Claim, database_url: str, lines: int) -> None:
+    run_log = LogShipper(connect(redis_url), Bounds(1000, 1 << 20)).open(strategy_id, claim.run_id)
+    run_log._last_number = 2
+    write(run_log, *map(str, range(lines)))
+    database = Database(database_url)
+    claims_of(database).finish(claim, Ending(ended(0).cause, 0, log_lines=run_log.seal()))
 
 
 def aged(stage: Stage, by_s: float) -> None:
@@ -165,6 +169,13 @@ def test_what_redis_forgot_before_it_was_archived_is_counted(stage: Stage, redis
     assert stage.lines() == ["100 lines of this run are not kept any more", _LOST]
 
 
+def _keep_until_it_stores(database_url: str, redis_url: str) -> None:
+    mortal = sweep_of(Database(database_url), connect(redis_url))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Archive, "_store", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        mortal.run_once()
+
+
 def test_a_keeper_that_is_killed_leaves_its_hint(
     stage: Stage, sqlite_url: str, redis: Redis
 ) -> None:
@@ -172,14 +183,7 @@ def test_a_keeper_that_is_killed_leaves_its_hint(
     run = stage.run("one", "two")
     stage.stored(run, 2)
     redis.sadd(stream.DUE_KEY, run[0].run_id)
-
-    def work() -> None:
-        mortal = sweep_of(Database(sqlite_url), connect(stage.redis_url))
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(Archive, "_store", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-            mortal.run_once()
-
-    killed_in(work)
+    killed_in(_keep_until_it_stores, sqlite_url, stage.redis_url)
     assert sweep(stage) == 2
     assert redis.keys("logs-due*") == []
 
