@@ -90,6 +90,8 @@ def test_gunicorn_and_the_runner_log_it_and_no_secret(
                 announcer.announce("nobody", "default", request_id="for nobody")
                 wait_until(lambda: "nothing_to_claim" in worker.said, "the message was taken")
                 assert server.call("GET", f"/v1/{CANARY}", None, {"X-Secret": CANARY})[0] == 404
+            # Its control group goes with it, which a kill leaves to the next of its name.
+            assert worker.terminate() == 0, worker.said
         finally:
             worker.kill()
     for name in ("claimed", "ended"):
