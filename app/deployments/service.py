@@ -28,8 +28,7 @@ def versions(
     strategies.get(services, caller, strategy_id)
     with services.database.reading() as session:
         found = repository.page(session, strategy_id, before=before, limit=limit + 1)
-    page = found[:limit]
-    return Page(page, page[-1].version if len(found) > limit else None)
+    return Page.of(found, limit, lambda row: row.version)
 
 
 def roll_back(services: Services, caller: Principal, strategy_id: str, version: int) -> Strategy:

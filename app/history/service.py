@@ -1,6 +1,8 @@
 """What owners may ask about the past of their strategies."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,6 +24,12 @@ class Page(Generic[T]):
     entries: Sequence[T]
     next_before: int | None
 
+    @classmethod
+    def of(cls, found: Sequence[T], limit: int, number: Callable[[T], int]) -> Page[T]:
+        """The first `limit` of what was found; one more among it says that there are older ones."""
+        entries = found[:limit]
+        return cls(entries, number(entries[-1]) if len(found) > limit else None)
+
 
 def runs(
     services: Services, caller: Principal, strategy_id: str, *, before: int | None, limit: int
@@ -34,8 +42,7 @@ def runs(
     service.get(services, caller, strategy_id)
     with services.database.reading() as session:
         found = repository.runs(session, strategy_id, before=before, limit=limit + 1)
-    page = found[:limit]
-    return Page(page, page[-1].epoch if len(found) > limit else None)
+    return Page.of(found, limit, lambda row: row.epoch)
 
 
 def run(services: Services, caller: Principal, strategy_id: str, run_id: str) -> Run:
@@ -63,5 +70,4 @@ def events(
     service.get(services, caller, strategy_id)
     with services.database.reading() as session:
         found = repository.events(session, strategy_id, before=before, limit=limit + 1)
-    page = found[:limit]
-    return Page(page, page[-1].event_id if len(found) > limit else None)
+    return Page.of(found, limit, lambda row: row.event_id)
