@@ -17,8 +17,9 @@ from market.sources import Print
 
 log = logging.getLogger(__name__)
 
-BOOK_INTERVAL_NS = 12_000_000
-"""A book is published at most this often: about 80 times a second."""
+ROUND_INTERVAL_NS = 12_000_000
+"""All that changed goes out at most this often: about 80 times a second. Some book changes in
+nearly every turn, and a round trip for each would be most of what a market costs."""
 
 _BEAT_INTERVAL_NS = 500_000_000
 _AWAY_PAUSE_NS = 500_000_000
@@ -36,7 +37,8 @@ class BookPublisher:
         self._redis = redis
         self._session = secrets.token_hex(8)
         self._catalogue: tuple[Catalogue, str, bytes] | None = None
-        self._sent: dict[BookKey, tuple[int, int]] = {}
+        self._sent: dict[BookKey, int] = {}
+        self._round_ns = 0
         self._prints: list[Print] = []
         self._beaten_ns = 0
         self._away_since_ns = 0
@@ -51,17 +53,21 @@ class BookPublisher:
     ) -> None:
         """Publish the books that changed, and the trades; called once a turn of the market.
 
+        Within `ROUND_INTERVAL_NS` of the last round nothing goes out; what came waits for the next.
         `now_ns` is Unix time. Costs one round trip when there is something to say.
         """
         self._prints += prints
         if _is_within(now_ns, self._away_since_ns, _AWAY_PAUSE_NS):
             return
+        if _is_within(now_ns, self._round_ns, ROUND_INTERVAL_NS):
+            return
+        self._round_ns = now_ns
         if self._catalogue is None or self._catalogue[0] is not catalogue:
             self.publish_catalogue(catalogue)
         is_whole = not self._sent
         is_beat = is_whole or not _is_within(now_ns, self._beaten_ns, _BEAT_INTERVAL_NS)
         pipe = self._redis.pipeline(transaction=False)
-        due = self._due(books, now_ns)
+        due = self._due(books)
         self._add_books(pipe, books, due, now_ns)
         self._add_prints(pipe)
         if is_whole:
@@ -75,7 +81,7 @@ class BookPublisher:
         except RedisError as error:
             self._away(error, now_ns)
             return
-        self._sent.update({key: (version, now_ns) for key, version in due.items()})
+        self._sent.update(due)
         self._prints.clear()
         if is_beat:
             self._beaten_ns = now_ns
@@ -83,16 +89,9 @@ class BookPublisher:
                 # Redis lost what it held, or somebody else wrote there: all of it once more.
                 self._sent.clear()
 
-    def _due(self, books: VenueBooks, now_ns: int) -> dict[BookKey, int]:
-        due = {}
-        for key in books:
-            version = books[key].version
-            sent = self._sent.get(key)
-            if sent is None or (
-                sent[0] != version and not _is_within(now_ns, sent[1], BOOK_INTERVAL_NS)
-            ):
-                due[key] = version
-        return due
+    def _due(self, books: VenueBooks) -> dict[BookKey, int]:
+        versions = ((key, books[key].version) for key in books)
+        return {key: version for key, version in versions if self._sent.get(key) != version}
 
     def _add_books(
         self, pipe: Pipeline, books: VenueBooks, due: dict[BookKey, int], now_ns: int

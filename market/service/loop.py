@@ -17,7 +17,6 @@ from market.feed.names import events_channel
 from market.service.floor import Floor
 from market.service.lease import Lease
 from market.service.operations import Clerk
-from market.sources import Print
 from market.store.writer import Writer
 from market.trading import fill_rows, order_rows
 from market.trading.journal import Changes
@@ -25,9 +24,6 @@ from market.trading.journal import Changes
 log = logging.getLogger(__name__)
 
 TURN_S = 0.005
-PUBLISH_INTERVAL_NS = 10_000_000
-"""Books change in nearly every turn; a round trip for each would be most of what this costs."""
-
 _MOST_A_TURN = 200
 _RENEW_S = 1.0
 _COMMIT_PAUSE_S = 0.1
@@ -57,8 +53,6 @@ class Loop:
         self._clerk = clerk
         self._services = services
         self._now_ns = 0
-        self._published_ns = 0
-        self._prints: list[Print] = []
         self._renew_at_s = 0.0
 
     def run(self, is_over: Callable[[], bool]) -> None:
@@ -78,11 +72,8 @@ class Loop:
             self._commit(changes)
         self._clerk.committed()
         self._tell(answers, changes)
-        self._prints += [*prints, *changes.prints]
-        if now_ns - self._published_ns >= PUBLISH_INTERVAL_NS:
-            floor, self._published_ns = self._floor, now_ns
-            self._services.publisher.publish(floor.books, floor.catalogue, now_ns, self._prints)
-            self._prints = []
+        prints += changes.prints
+        self._services.publisher.publish(self._floor.books, self._floor.catalogue, now_ns, prints)
 
     def _commit(self, changes: Changes) -> None:
         """Write until it is written: nothing is answered before."""
