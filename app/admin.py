@@ -19,9 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import migrations
 from app.account import quotas
 from app.clients import log_retention, service
-from app.clients.known_keys import turn
 from app.clients.log_retention import BOUNDS
 from app.clients.models import ApiKey, Client
+from app.clients.revocations import revoke_known
 from app.clients.service import KeyHasher, KeyKind, Scope, ensure_client
 from app.database import Database, database_now
 from app.redis_client import connect
@@ -169,7 +169,8 @@ def revoke_key(settings: Settings, key_id: str) -> str:
         if row.revoked_at is None:
             row.revoked_at = session.scalars(select(database_now())).one()
     with closing(connect(settings.redis_url)) as redis:
-        turn(redis)  # or, while Redis is away, web processes know the key for some seconds more
+        # Or, while Redis is away, web processes know the key for some seconds more.
+        revoke_known(redis)
     return json.dumps({"key_id": key_id, "revoked": True}) + "\n"
 
 

@@ -1,20 +1,22 @@
 """The web process is put together here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.account.routes import blueprint as account
-from app.api import body_limits, envelope, rate, request_id, security_headers
+from app.api import body_limits, envelope, rate, request_id
 from app.api.context import EXTENSION, Services
 from app.api.rate import RateLimiter
+from app.api.security_headers import SecurityHeaders
 from app.api_keys.routes import blueprint as api_keys
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
 from app.clients.attempts import FailedAttempts
 from app.clients.known_keys import KnownKeys
+from app.clients.revocations import Revocations
 from app.clients.service import KeyHasher
 from app.clients.uses import KeyUses
 from app.credentials.routes import blueprint as credentials
@@ -44,10 +46,18 @@ _RATE_TIMEOUT_S = 0.5
 _TAKE_ARTIFACTS = frozenset({"strategies.create_strategy"})
 
 
+class Application(Flask):
+    """Flask whose views and hooks are plain functions: it need not look whether they are."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function."""
+        return func
+
+
 def create_app(settings: Settings, parts: Sequence[Part] = ()) -> Flask:
     """The Flask application for these settings, with what `parts` add; connects to nothing yet."""
     configure_logging(settings.log_level, settings.log_format)
-    app = Flask("app")
+    app = Application("app")
     app.config.update(
         API_TITLE="Hosted strategies",
         API_VERSION=PLATFORM_VERSION,
@@ -60,10 +70,10 @@ def create_app(settings: Settings, parts: Sequence[Part] = ()) -> Flask:
     counts.init_app(app)
     envelope.init_app(app)
     body_limits.init_app(app, settings.artifact_max_bytes, _TAKE_ARTIFACTS)
-    security_headers.init_app(app)
+    wrapped: Any = SecurityHeaders(app.wsgi_app)
     if settings.proxy_hops:
-        proxied: Any = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops)
-        app.wsgi_app = proxied  # type: ignore[method-assign] # Flask's own way to wrap
+        wrapped = ProxyFix(wrapped, x_for=settings.proxy_hops)
+    app.wsgi_app = wrapped  # type: ignore[method-assign] # Flask's own way to wrap
     api = envelope.EnvelopeApi(app)
     ours = (strategies, deployments, history, logs, runners, api_keys, credentials, account, health)
     for blueprint in ours:
@@ -96,7 +106,9 @@ def _services(settings: Settings) -> Services:
         hasher=KeyHasher(settings.api_key_hash_key),
         uploads=Uploads(),
         rate=RateLimiter(
-            connect(settings.redis_url, read_timeout_s=_RATE_TIMEOUT_S), settings.rate_limit_qps
+            connect(settings.redis_url, read_timeout_s=_RATE_TIMEOUT_S),
+            Revocations(connect(settings.redis_url, read_timeout_s=_RATE_TIMEOUT_S, retries=0)),
+            settings.rate_limit_qps,
         ),
         attempts=FailedAttempts(redis, settings.auth_failures_per_minute),
         key_uses=KeyUses(database),

@@ -10,8 +10,8 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.api.context import Services
-from app.clients import known_keys
 from app.clients.models import ApiKey
+from app.clients.revocations import revoke_known
 from app.clients.service import KeyKind, NewKey, Principal, create_key, is_valid
 from app.database import database_now
 from app.errors import ConflictError, ForbiddenError, NotFoundError
@@ -71,7 +71,7 @@ def revoke(services: Services, caller: Principal, key_id: str) -> None:
 def _turn(services: Services) -> None:
     """From now on nobody takes the key for what it was."""
     services.known_keys.forget()
-    known_keys.turn(services.redis)
+    revoke_known(services.redis)
 
 
 def _visible(caller: Principal) -> Select[ApiKey]:

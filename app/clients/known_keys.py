@@ -1,24 +1,14 @@
 """Keys that this process looked up a moment ago, so that most requests need not ask the database.
 
-A revocation holds at once: it changes the generation in Redis, which a request reads in the round
-trip that counts it, and what is known from another generation is looked up again. Where Redis is
-away, or nobody counts, nothing is taken from here.
+A revocation holds at once: it begins a new generation in Redis, whoever counts a request knows the
+present one (app.api.rate), and what is known from another is looked up again. Where Redis is away,
+or nobody counts, nothing is taken from here.
 """
 
-import logging
 import time
-import uuid
 from dataclasses import dataclass
 
-from redis import Redis
-from redis.exceptions import RedisError
-
 from app.clients.service import Principal
-
-log = logging.getLogger(__name__)
-
-GENERATION = "api-keys:generation"
-"""Redis key of the present generation; absent until the first revocation."""
 
 KEPT_S = 5.0
 """The longest that a key is known, should a revocation not get through to Redis."""
@@ -67,13 +57,3 @@ class KnownKeys:
     def forget(self) -> None:
         """Look all of them up again."""
         self._known.clear()
-
-
-def turn(redis: Redis) -> bool:
-    """Begin a new generation: keys were revoked, or rotated; False when Redis is away."""
-    try:
-        redis.set(GENERATION, uuid.uuid4().hex)
-    except RedisError as error:
-        log.warning("generation_not_turned", extra={"error": type(error).__name__})
-        return False
-    return True

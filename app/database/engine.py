@@ -4,19 +4,22 @@ On SQLite a writer says BEGIN IMMEDIATE: it waits for its turn at the start, whe
 instead of failing in the middle when a reader wants to become a writer.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import URL, Engine, Select, create_engine, event, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
+
+from app.database.lookup import Lookup
 
 _BUSY_TIMEOUT_S = 5.0
 # Clients wait for 30 s. A crowd at one row, which it has to enter one by one, is no outage.
 _POOL_TIMEOUT_S = 15.0
 _READ_ONLY = "sequence_read_only"
-_ALONE = "sequence_alone"
+_ALONE_POOL_SIZE = 5
 _POSTGRESQL = {
     "connect_timeout": 5,
     # A host that vanished is noticed by us ...
@@ -42,10 +45,8 @@ class Database:
         self.url = url
         self.engine = _create_engine(url, pool_size)
         self._reading = self.engine.execution_options(**{_READ_ONLY: True})
-        # One statement is a transaction by itself: nobody need be told where it begins and ends.
-        is_sqlite = self.engine.dialect.name == "sqlite"
-        alone: dict[str, Any] = {_ALONE: True} if is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        self._looking = self.engine.execution_options(**alone)
+        self._alone = _alone(self.engine)
+        self._lookups: dict[Select[Any], Lookup] = {}
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -59,11 +60,14 @@ class Database:
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
-    @contextmanager
-    def looking(self) -> Iterator[Connection]:
-        """A connection for one statement that reads."""
-        with self._looking.connect() as connection:
-            yield connection
+    def look_up(
+        self, statement: Select[Any], parameters: Mapping[str, Any]
+    ) -> Sequence[Any] | None:
+        """The first row of a statement that is made once and asked often, or None."""
+        lookup = self._lookups.get(statement)
+        if lookup is None:
+            lookup = self._lookups[statement] = Lookup(statement, self._alone)
+        return lookup.one(parameters)
 
     def ping(self) -> None:
         """Raise unless the database answers a query."""
@@ -73,31 +77,56 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        self._alone.dispose()
 
 
 def _create_engine(url: str, pool_size: int) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_timeout=_POOL_TIMEOUT_S,
-            pool_pre_ping=True,
-            # An error's text must not quote what was to be stored.
-            hide_parameters=True,
-            connect_args=_POSTGRESQL,
-        )
+        return _create_postgresql(url, pool_size)
     engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=_POOL_TIMEOUT_S,
         hide_parameters=True,
+        json_deserializer=_read_json,
         connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _create_postgresql(url: URL | str, pool_size: int, *, alone: bool = False) -> Engine:
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=_POOL_TIMEOUT_S,
+        # Whoever asks alone may ask again, should the connection be broken.
+        pool_pre_ping=not alone,
+        pool_reset_on_return=None if alone else "rollback",
+        # An error's text must not quote what was to be stored.
+        hide_parameters=True,
+        json_deserializer=_read_json,
+        connect_args={**_POSTGRESQL, "autocommit": alone},
+    )
+
+
+def _alone(engine: Engine) -> Engine:
+    """An engine for the same database, for single statements that nobody has to begin or end.
+
+    On SQLite it is the same one; the driver's own mode there. To change a connection of PostgreSQL
+    from one mode to the other and back, for each statement, takes longer than the statement.
+    """
+    if engine.dialect.name == "sqlite":
+        return engine
+    return _create_postgresql(engine.url, _ALONE_POOL_SIZE, alone=True)
+
+
+def _read_json(text: str | bytes) -> Any:
+    # Most settings of most strategies are empty, and there are a dozen of them in a row.
+    return {} if text in ("{}", b"{}") else json.loads(text)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -112,8 +141,5 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get(_ALONE, False):
-        return
-    read_only = options.get(_READ_ONLY, False)
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

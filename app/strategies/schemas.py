@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
 from webargs.fields import DelimitedList
 
-from app.api.schema import Count, Flag, RequestSchema, Text, Whole, clean_text
+from app.api.schema import Count, Flag, PlainSchema, RequestSchema, Text, Whole, clean_text
 from app.strategies.policy_schemas import (
     DeploySchema,
     HooksSchema,
@@ -147,7 +147,7 @@ class CreateSchema(RequestSchema):
         return with_manifest_policies(given)
 
 
-class StrategySchema(Schema):
+class StrategySchema(PlainSchema):
     """A strategy as its owner sees it; secrets and the injected key are never part of it."""
 
     strategy_id = fields.String()
@@ -187,7 +187,7 @@ class StrategySchema(Schema):
     updated_at = fields.Function(lambda row: int(row.updated_at))
 
 
-class RunSchema(Schema):
+class RunSchema(PlainSchema):
     """One run. `usage`: memory_bytes, memory_peak_bytes, cpu_s, throttled_s, oom_kills, pids."""
 
     run_id = fields.String()

@@ -141,8 +141,7 @@ def inspect(services: Services, caller: Principal, strategy_id: str) -> Inspecte
     Raises:
         NotFoundError: the caller has none with this id.
     """
-    with services.database.looking() as connection:
-        seen = inspection.look(connection, caller, strategy_id)
+    seen = inspection.look(services.database, caller, strategy_id)
     if seen is None:
         raise _not_found(strategy_id)
     if seen.status == Status.QUEUED:

@@ -1,26 +1,20 @@
-"""Quotas and rates: what is counted, what is refused, and what passes all the same."""
+"""Quotas: what is counted, what is refused, and what passes all the same."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from redis import Redis
 from support.api import HELLO, Caller, Web, error, strategy
 from support.archives import base64_of, program
 from support.owners import Rows
-from support.redis_server import RedisServer
 
 from app import admin
-from app.api.context import EXTENSION
-from app.api.rate import RateLimiter
 from app.clients.service import ensure_client
 from app.database import Database
-from app.errors import RateLimitedError
 from app.models import LogChunk, Run
 
 LARGE = {"cpu_millis": 500, "memory_mb": 64}
@@ -233,55 +227,3 @@ def test_the_operator_sets_quotas(web_process: Web) -> None:
     assert quotas(caller)["running"]["limit"] == 2
     with pytest.raises(ValueError, match="give one of strategies"):
         admin.set_quotas(settings, "acme", ["planets=5"])
-
-
-class TestRates:
-    """A bucket that is refilled so slowly that the test is over before."""
-
-    QPS = 0.001
-
-    @pytest.fixture
-    def slow(self, web_process: Web, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Web:
-        rate = RateLimiter(redis, self.QPS)
-        monkeypatch.setattr(rate, "_capacity", 2)
-        limited = replace(web_process.services, rate=rate)
-        monkeypatch.setitem(web_process.flask.extensions, EXTENSION, limited)
-        return web_process
-
-    def test_a_bucket_is_told_and_empty_at_last(self, slow: Web) -> None:
-        caller = slow.caller()
-        answers = [caller.get() for _ in range(3)]
-        assert [answer.status_code for answer in answers] == [200, 200, 429]
-        remaining = [answer.headers["RateLimit-Remaining"] for answer in answers]
-        assert remaining == ["1", "0", "0"]
-        assert {answer.headers["RateLimit-Limit"] for answer in answers} == {"2"}
-        error(answers[2], 429, "RATE_LIMITED")
-        assert 0 < int(answers[2].headers["Retry-After"]) <= 1000
-        assert 1000 < int(answers[2].headers["RateLimit-Reset"]) <= 2000
-
-    def test_each_key_has_its_own(self, slow: Web) -> None:
-        first, second = slow.caller(), slow.caller()
-        assert [first.get().status_code for _ in range(3)][-1] == 429
-        assert second.get().status_code == 200
-
-    def test_a_bucket_is_refilled(self, slow: Web, redis: Redis) -> None:
-        caller = slow.caller()
-        key_id = slow.principal(caller).key_id
-        assert [caller.get().status_code for _ in range(3)][-1] == 429
-        at = float(redis.hget(f"rate:{key_id}", "at") or 0)
-        redis.hset(f"rate:{key_id}", "at", str(at - 1 / self.QPS))
-        assert [caller.get().status_code for _ in range(2)] == [200, 429]
-        assert redis.pttl(f"rate:{key_id}") > 0
-
-    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-    def test_without_redis_requests_pass_and_only_the_first_waits(
-        self, web_process: Web, own_redis: Any
-    ) -> None:
-        server: RedisServer = own_redis()
-        rate = RateLimiter(server.client(), 0.5)
-        with web_process.flask.app_context():
-            assert rate.take("one") is not None
-            with pytest.raises(RateLimitedError):
-                rate.take("one")
-            server.kill()
-            assert [rate.take("one") for _ in range(3)] == [None] * 3

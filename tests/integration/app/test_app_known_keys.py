@@ -12,7 +12,7 @@ from redis import Redis
 from sqlalchemy import event
 from support.api import Caller, Web, error, web
 
-from app.clients import known_keys
+from app.clients import known_keys, revocations
 from app.clients.service import Principal
 
 
@@ -90,7 +90,7 @@ def test_without_redis_every_key_is_looked_up(pair: Pair, redis: Redis) -> None:
     pair.second.flask.extensions["sequence"] = away
     assert pair.admin.call("DELETE", f"/api_keys/{pair.key_id}").status_code == 200
     error(pair.at(pair.second).get(), 401, "UNAUTHORIZED")
-    assert redis.get(known_keys.GENERATION) is not None
+    assert redis.get(revocations.GENERATION) is not None
 
 
 class _Uncounted:
