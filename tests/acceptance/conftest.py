@@ -4,25 +4,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.postgres_server import PostgresServer
 
 from .dev_platform import DevPlatform
+from .procfile_platform import ProcfilePlatform
 from .support import Api, CommandLine
 
 GRACE_S = 1.5
 NOWHERE = "nowhere"
 """A latency target that is known and that no runner serves."""
 
+_SETTINGS = {
+    "STOP_GRACE_SECS": str(GRACE_S),
+    "LATENCY_TARGETS": "default=local,coinbase=us-east-1,kalshi=eu-west-1,polymarket=eu-west-1,"
+    f"{NOWHERE}=mars",
+    "RUNNER_QUEUES": "default,coinbase,kalshi,polymarket",
+}
+
+on_both_databases = pytest.mark.parametrize("api", ["sqlite", "postgresql"], indirect=True)
+"""`sequence dev` with its SQLite, and the Procfile's processes with a PostgreSQL."""
+
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPlatform]:
     """A running `sequence dev`, which after all of the tests ends without a trace."""
-    targets = "default=local,coinbase=us-east-1,kalshi=eu-west-1,polymarket=eu-west-1"
-    platform = DevPlatform(
-        tmp_path_factory.mktemp("platform"),
-        STOP_GRACE_SECS=str(GRACE_S),
-        LATENCY_TARGETS=f"{targets},{NOWHERE}=mars",
-        RUNNER_QUEUES="default,coinbase,kalshi,polymarket",
-    )
+    platform = DevPlatform(tmp_path_factory.mktemp("platform"), **_SETTINGS)
     try:
         platform.start()
         yield platform
@@ -33,8 +39,28 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPlatform]:
 
 
 @pytest.fixture(scope="session")
-def api(platform: DevPlatform) -> Api:
-    """Its API with the live key."""
+def production(
+    tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer
+) -> Iterator[ProcfilePlatform]:
+    """The Procfile's processes on PostgreSQL, which end without a trace as well."""
+    url = postgres.url(postgres.create_database())
+    platform = ProcfilePlatform(tmp_path_factory.mktemp("production"), url, **_SETTINGS)
+    try:
+        platform.start()
+        yield platform
+        assert platform.end() == dict.fromkeys(platform.running, 0)
+        assert platform.remains() == []
+    finally:
+        platform.close()
+
+
+@pytest.fixture(scope="session")
+def api(request: pytest.FixtureRequest) -> Api:
+    """The API with the live key: of `platform`, or as `on_both_databases` says."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        production: ProcfilePlatform = request.getfixturevalue("production")
+        return production.api
+    platform: DevPlatform = request.getfixturevalue("platform")
     return platform.live
 
 

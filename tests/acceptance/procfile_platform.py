@@ -19,6 +19,7 @@ from . import processes
 from .support import ROOT, Api, clean_environ, wait_for
 
 FLOWER_USER = "operator:" + "o" * 24
+_FIRST_UID = 1_500_000_000
 READY_WITHIN_S = 40.0
 ENDS_WITHIN_S = 25.0
 _LINE = re.compile(r"([a-z]+): (.+)")
@@ -35,9 +36,10 @@ def procfile() -> dict[str, str]:
 class ProcfilePlatform:
     """One web, one runner, one scheduler, one Flower, and a redis-server of their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str, **environ: str) -> None:
         self.folder = folder
-        self.runner_name = f"byhand-{os.getpid()}"
+        self.database_url = database_url
+        self.runner_name = f"{folder.name}-{os.getpid()}"
         self.redis_port, self.port, self.flower_port = free_port(), free_port(), free_port()
         self.environ = clean_environ(folder)
         keys = dict(line.split("=", 1) for line in self._admin("generate-keys").splitlines())
@@ -45,16 +47,17 @@ class ProcfilePlatform:
         self.environ = clean_environ(
             folder,
             **keys,
-            DATABASE_URL=f"sqlite:///{folder}/sequence.db",
+            DATABASE_URL=database_url,
             REDIS_URL=f"redis://127.0.0.1:{self.redis_port}/0",
             PORT=str(self.port),
             BIND_HOST="127.0.0.1",
             SEQUENCE_API_URL=f"http://127.0.0.1:{self.port}",
             RUNNER_NAME=self.runner_name,
-            RUNNER_FIRST_UID="1500000000",
+            RUNNER_FIRST_UID=str(_FIRST_UID + self.redis_port % 5_000 * 100_000),
             FLOWER_BASIC_AUTH=FLOWER_USER,
             FLOWER_PORT=str(self.flower_port),
             FLOWER_ADDRESS="127.0.0.1",
+            **environ,
         )
         self.keys: dict[str, str] = {}
         self.wire = b""  # of Redis, as far as somebody listened

@@ -4,15 +4,16 @@ import base64
 import json
 import re
 import socket
-import sqlite3
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from redis import Redis
+from sqlalchemy import create_engine, inspect, text
 
 from .processes import all_processes
 from .support import wait_for
@@ -46,11 +47,24 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def archived(database: Path) -> dict[str, bytes]:
-    """Every chunk of the log archive, unpacked."""
-    with closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute("SELECT run_id, after_number, data FROM log_chunks").fetchall()
-    return {f"archive {run} {number}": zlib.decompress(data) for run, number, data in rows if data}
+def stored(database_url: str) -> dict[str, bytes]:
+    """Every row of a database, table by table, and every chunk of its log archive, unpacked."""
+    engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    found: dict[str, bytes] = {}
+    with engine.connect() as connection:
+        for table in inspect(connection).get_table_names():
+            rows = connection.execute(text(f'SELECT * FROM "{table}"')).all()
+            values = (_as_bytes(value) for row in rows for value in row)
+            found[f"table {table}"] = b"\n".join(values)
+        query = text("SELECT run_id, after_number, data FROM log_chunks WHERE data IS NOT NULL")
+        for run, number, data in connection.execute(query):
+            found[f"archive {run} {number}"] = zlib.decompress(data)
+    engine.dispose()
+    return found
+
+
+def _as_bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def dump(port: int) -> None:

@@ -6,6 +6,7 @@ import time
 import uuid
 from typing import Any
 
+from .conftest import on_both_databases
 from .support import Api, artifact
 
 DOCUMENTED_ROW = {
@@ -55,6 +56,7 @@ DOCUMENTED_REQUEST: dict[str, Any] = {
 }
 
 
+@on_both_databases
 def test_the_documented_request_gets_the_documented_answer(api: Api) -> None:
     content = artifact({"main.py": PROGRAM})
     body = {**DOCUMENTED_REQUEST, "artifact_base64": base64.b64encode(content).decode()}
@@ -100,6 +102,7 @@ def _what_is_stored(api: Api, strategy_id: str) -> None:
         assert api.key not in text
 
 
+@on_both_databases
 def test_the_log_names_run_time_and_stream_of_each_line(api: Api) -> None:
     program = "import sys\nprint('out')\nprint('err', file=sys.stderr)\n"
     strategy_id = api.create("streams", program)["strategy_id"]
@@ -119,6 +122,7 @@ def test_the_log_names_run_time_and_stream_of_each_line(api: Api) -> None:
     api.delete(strategy_id)
 
 
+@on_both_databases
 def test_deleting_answers_with_json_and_leaves_nothing_to_find(api: Api) -> None:
     strategy_id = api.create("short-lived", "", start=False)["strategy_id"]
     answer = api.call("DELETE", f"/v1/strategies/{strategy_id}")
@@ -128,6 +132,7 @@ def test_deleting_answers_with_json_and_leaves_nothing_to_find(api: Api) -> None
         assert (gone.status, gone.json["error"]["code"]) == (404, "NOT_FOUND")
 
 
+@on_both_databases
 def test_every_refusal_has_the_envelope_and_the_request_id(api: Api) -> None:
     cases = (
         ("GET", "/v1/nothing", None, 404, "NOT_FOUND"),
@@ -145,6 +150,7 @@ def test_every_refusal_has_the_envelope_and_the_request_id(api: Api) -> None:
     assert (answer.status, answer.json["error"]["code"]) == (401, "UNAUTHORIZED")
 
 
+@on_both_databases
 def test_a_test_key_sees_a_world_of_its_own(api: Api, platform: Any) -> None:
     program = "import os\nprint('sandbox', os.environ['SEQUENCE_IS_SANDBOX'])\n"
     strategy_id = platform.test.create("test-world", program)["strategy_id"]

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from urllib.parse import urlsplit
 
-from .conftest import GRACE_S, NOWHERE
+from .conftest import GRACE_S, NOWHERE, on_both_databases
 from .dev_platform import DevPlatform
 from .processes import of_strategy
 from .programs import lives, witness
@@ -29,6 +29,7 @@ time.sleep(60)
 """
 
 
+@on_both_databases
 def test_exit_zero_is_the_end(api: Api) -> None:
     strategy_id = api.create("done", "print('done')")["strategy_id"]
     row = api.wait(strategy_id, status="stopped")
@@ -37,6 +38,7 @@ def test_exit_zero_is_the_end(api: Api) -> None:
     api.delete(strategy_id)
 
 
+@on_both_databases
 def test_a_failure_comes_back_at_once_then_later(api: Api) -> None:
     strategy_id = api.create("crashes", CRASHES_TWICE)["strategy_id"]
     failed = api.wait(strategy_id, status="failed")
@@ -97,6 +99,7 @@ def _hurry_to_the_crash_loop(platform: DevPlatform, strategy_id: str) -> None:
         wait_for("the end of the crash loop", hurry, 30)
 
 
+@on_both_databases
 def test_out_of_memory_is_named(api: Api) -> None:
     row = api.create("eats", EATS_MEMORY, resources={"memory_mb": 64})
     row = api.wait(row["strategy_id"], status="failed")
@@ -107,6 +110,7 @@ def test_out_of_memory_is_named(api: Api) -> None:
     api.delete(row["strategy_id"])
 
 
+@on_both_databases
 def test_a_time_out_is_final(api: Api) -> None:
     row = api.create("too-long", witness(), resources={"timeout_secs": 1})
     history = api.history(row["strategy_id"])
@@ -120,6 +124,7 @@ def test_a_time_out_is_final(api: Api) -> None:
     api.delete(row["strategy_id"])
 
 
+@on_both_databases
 def test_a_stop_takes_less_than_a_second(api: Api) -> None:
     strategy_id = api.create("obeys", witness())["strategy_id"]
     api.wait_line(strategy_id, "{")
@@ -131,6 +136,7 @@ def test_a_stop_takes_less_than_a_second(api: Api) -> None:
     api.delete(strategy_id)
 
 
+@on_both_databases
 def test_one_that_ignores_the_stop_is_killed_after_its_grace(api: Api) -> None:
     strategy_id = api.create("deaf", DEAF)["strategy_id"]
     api.wait_line(strategy_id, "deaf")
@@ -143,6 +149,7 @@ def test_one_that_ignores_the_stop_is_killed_after_its_grace(api: Api) -> None:
     api.delete(strategy_id)
 
 
+@on_both_databases
 def test_deleting_a_running_one_ends_it_first(api: Api) -> None:
     strategy_id = api.create("deleted", witness(last_words_s=0.5))["strategy_id"]
     with api.follow(strategy_id) as follow:
@@ -158,6 +165,7 @@ def test_deleting_a_running_one_ends_it_first(api: Api) -> None:
     api.delete(again)
 
 
+@on_both_databases
 def test_a_new_version_starts_only_when_the_old_one_is_gone(api: Api) -> None:
     old = api.create("versions", witness(last_words_s=0.7))
     strategy_id = old["strategy_id"]
@@ -176,6 +184,7 @@ def test_a_new_version_starts_only_when_the_old_one_is_gone(api: Api) -> None:
     api.delete(strategy_id)
 
 
+@on_both_databases
 def test_a_start_while_stopping_waits_for_the_end(api: Api) -> None:
     strategy_id = api.create("again", witness(last_words_s=0.7))["strategy_id"]
     api.wait_line(strategy_id, "{")
@@ -189,6 +198,7 @@ def test_a_start_while_stopping_waits_for_the_end(api: Api) -> None:
     api.delete(strategy_id)
 
 
+@on_both_databases
 def test_a_stop_while_queued_means_that_it_never_runs(api: Api) -> None:
     placement = {"latency_target": [NOWHERE]}
     row = api.create("waits", witness(), placement=placement)
@@ -199,6 +209,7 @@ def test_a_stop_while_queued_means_that_it_never_runs(api: Api) -> None:
     api.delete(row["strategy_id"])
 
 
+@on_both_databases
 def test_the_next_preferred_target_is_taken_when_the_first_has_no_runner(api: Api) -> None:
     row = api.create("prefers", "", placement={"latency_target": [NOWHERE, "coinbase"]})
     assert row["latency_target"] == "coinbase"

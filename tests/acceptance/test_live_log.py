@@ -2,7 +2,10 @@
 
 import time
 
+from .conftest import on_both_databases
 from .support import Api, Event
+
+pytestmark = on_both_databases
 
 COUNTS = """
 import os, sys, time

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.postgres_server import PostgresServer
 
 from app.secrets.envelope import generate_key_pair
 
 from .procfile_platform import ProcfilePlatform, procfile
-from .secret_traces import Wire, archived, dump, files, processes, traces
+from .secret_traces import Wire, dump, files, processes, stored, traces
 from .support import ROOT, SEQUENCE, CommandLine, clean_environ, wait_for
 
 QUEUES = ["coinbase", "default", "kalshi", "polymarket"]
@@ -37,10 +38,18 @@ time.sleep(600)
 """
 
 
-@pytest.fixture(scope="module")
-def byhand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcfilePlatform]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def byhand(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres: PostgresServer,
+) -> Iterator[ProcfilePlatform]:
     """All of the Procfile's processes; at the end each leaves with status 0 and without a trace."""
-    platform = ProcfilePlatform(tmp_path_factory.mktemp("byhand"))
+    folder = tmp_path_factory.mktemp("byhand")
+    url = f"sqlite:///{folder}/sequence.db"
+    if request.param == "postgresql":
+        url = postgres.url(postgres.create_database())
+    platform = ProcfilePlatform(folder, url)
     try:
         platform.start()
         yield platform
@@ -163,7 +172,7 @@ def test_secrets_are_nowhere(byhand: ProcfilePlatform, canary: Any) -> None:
     dump(byhand.redis_port)
     places = {
         **files(byhand.folder),
-        **archived(byhand.folder / "sequence.db"),
+        **stored(byhand.database_url),
         **processes(row["run_id"]),
         **flower_pages(byhand),
         "the API": byhand.api.call("GET", f"/v1/strategies/{row['strategy_id']}").content,
@@ -172,11 +181,13 @@ def test_secrets_are_nowhere(byhand: ProcfilePlatform, canary: Any) -> None:
     for value in values:
         assert traces(value, places) == []
     # That there is something to be found, and that it would be.
-    in_files = {"sequence.db", "sequence.db-wal", "dump.rdb", "runner.log", "web.log", "flower.log"}
+    in_files = {"dump.rdb", "runner.log", "web.log", "flower.log", "table strategies"}
     assert in_files <= places.keys()
     assert any(name.startswith("appendonlydir/") for name in places)
     id, run_id = row["strategy_id"], row["run_id"]
-    assert {"sequence.db-wal", "the API", "/api/tasks"} <= set(traces(id, places))
+    in_wal = {name for name in places if name.endswith("-wal")}
+    assert bool(in_wal) == byhand.database_url.startswith("sqlite")
+    assert {"table strategies", *in_wal, "the API", "/api/tasks"} <= set(traces(id, places))
     assert {"dump.rdb", "the wire of Redis"} <= set(traces(run_id, places))
     assert id.encode() in places["the wire of Redis"], "the message to the runner"
 

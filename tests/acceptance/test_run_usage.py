@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .conftest import on_both_databases
 from .support import Api, CommandLine, wait_for
 
 HUNGRY = "import time\nheld = bytearray(50 << 20)\nprint('up', flush=True)\ntime.sleep(300)\n"
@@ -32,6 +33,7 @@ def test_usage_and_isolation_are_shown(api: Api, cli: CommandLine) -> None:
     api.delete(strategy_id)
 
 
+@on_both_databases
 def test_following_one_run_is_refused_with_the_reason(api: Api) -> None:
     strategy_id = api.create("one-run", "print('x')\n")["strategy_id"]
     run_id = wait_for("a run", lambda: api.row(strategy_id)["run_id"])

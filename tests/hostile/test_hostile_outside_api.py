@@ -45,13 +45,14 @@ def test_an_api_that_does_not_read_keeps_nothing_in_the_hosts_memory() -> None:
             thread.join()
             for connection in accepted:
                 connection.close()
-    opened, sent_bytes = result.seen
+    opened, sent_bytes, own_bytes = result.seen
     assert opened == CONNECTIONS
-    assert sent_bytes < CONNECTIONS * (1 << 20)
+    # What waits in the program's own sockets counts as its memory.
+    assert sent_bytes - own_bytes < CONNECTIONS * (1 << 20)
 
 
 FILL = f"""
-import select
+import fcntl, select, termios
 poll, socks, sent = select.poll(), {{}}, 0
 for _ in range({CONNECTIONS}):
     s = socket.create_connection(("198.18.0.1", 8000))
@@ -68,5 +69,6 @@ while ready := poll.poll(500):
             continue
         if taken[fd] > 3 << 20:
             poll.unregister(fd)
-say([len(socks), sum(taken.values())])
+waiting = [fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)) for fd in socks]
+say([len(socks), sum(taken.values()), sum(int.from_bytes(one, "little") for one in waiting)])
 """

@@ -142,7 +142,7 @@ for _ in range(5):
         signal.pause()
     children.append(pid)
 hit = [tried(lambda: os.kill({bystander.pid}, 9)), tried(lambda: os.kill({os.getpid()}, 9)),
-       tried(lambda: os.killpg({os.getpgrp()}, 9)), tried(lambda: os.pidfd_open({os.getppid()}))]
+       tried(lambda: os.killpg({os.getpgrp()}, 9)), tried(lambda: os.pidfd_open({bystander.pid}))]
 os.kill(-1, signal.SIGKILL)
 say([hit, [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]])
 """,

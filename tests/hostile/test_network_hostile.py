@@ -457,7 +457,7 @@ say(begun)
     begun = int(live.finish().stdout.split()[-1].strip("[]"))
     assert 100 < begun < 1000 + 5 * 200 + 200
     # What has ended is forgotten at once, not after the kernel's two minutes.
-    wait_until(lambda: _tracked(egress) < 60, "an empty connection table")
+    wait_until(lambda: _tracked(egress) < 60, "an empty connection table", 60)
 
 
 def _tracked(egress: Box) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,13 @@ from werkzeug.test import TestResponse
 from app.api.context import EXTENSION, Services
 from app.clients.service import KeyKind, Principal, authenticate, create_key, ensure_client
 from app.factory import create_app
+from app.logs.feed import Feed
 from app.settings import Role, Settings
 from market.web import market_part
 from support.archives import base64_of, program
 from support.environments import settings
 
+_FEED_ENDS_WITHIN_S = 30.0
 HELLO = program("print('hello')\n")
 
 
@@ -109,6 +112,14 @@ class Web:
             return authenticate(session, self.services.hasher, caller.key)
 
 
+def _await_feeds(services: Services) -> None:
+    """A feed ends by itself once its last follower is gone; until then it uses connections."""
+    for thread in threading.enumerate():
+        if isinstance(thread, Feed) and thread.tail.database is services.database:
+            thread.join(_FEED_ENDS_WITHIN_S)
+            assert not thread.is_alive(), thread.name
+
+
 @contextmanager
 def web(database_url: str, redis_url: str, **overrides: object) -> Any:
     """A web process on these services; its connections are closed at the end."""
@@ -124,6 +135,7 @@ def web(database_url: str, redis_url: str, **overrides: object) -> Any:
         try:
             yield one
         finally:
+            _await_feeds(services)
             services.redis.connection_pool.disconnect()
             services.feeds.redis.connection_pool.disconnect()
 

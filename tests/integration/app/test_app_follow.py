@@ -17,8 +17,8 @@ from tasks.ending import Cause
 
 
 @pytest.fixture
-def stage(sqlite_url: str, redis_url: str) -> Iterator[Stage]:
-    with staged(sqlite_url, redis_url) as made:
+def stage(database_url: str, redis_url: str) -> Iterator[Stage]:
+    with staged(database_url, redis_url) as made:
         yield made
 
 
@@ -167,10 +167,10 @@ class TestFollow:
 class TestFollowThroughOutages:
     @pytest.mark.parametrize("outage", ["restart", "cut"])
     def test_of_redis(
-        self, sqlite_url: str, own_redis: Callable[..., RedisServer], outage: str
+        self, database_url: str, own_redis: Callable[..., RedisServer], outage: str
     ) -> None:
         server = own_redis(persistent=True)
-        with staged(sqlite_url, server.url) as stage:
+        with staged(database_url, server.url) as stage:
             stage.start()
             run = stage.run("before")
             reader = stage.follow()
@@ -183,10 +183,10 @@ class TestFollowThroughOutages:
             assert reader.lines == ["before", "after", "the end"]
 
     def test_of_redis_while_the_run_ends(
-        self, sqlite_url: str, own_redis: Callable[..., RedisServer]
+        self, database_url: str, own_redis: Callable[..., RedisServer]
     ) -> None:
         server = own_redis(persistent=True)
-        with staged(sqlite_url, server.url) as stage:
+        with staged(database_url, server.url) as stage:
             stage.start()
             run = stage.run("before")
             reader = stage.follow()
@@ -213,9 +213,9 @@ class TestFollowThroughOutages:
 
 
 def test_following_does_not_use_up_the_connections_of_the_rest(
-    sqlite_url: str, redis_url: str
+    database_url: str, redis_url: str
 ) -> None:
-    with staged(sqlite_url, redis_url) as stage:
+    with staged(database_url, redis_url) as stage:
         for _ in range(40):
             stage.follow()
         assert stage.caller.get().status_code == 200

@@ -22,8 +22,8 @@ START_MS = 1_777_414_125_000
 
 
 @pytest.fixture
-def stage(sqlite_url: str, redis_url: str) -> Iterator[Stage]:
-    with staged(sqlite_url, redis_url) as made:
+def stage(database_url: str, redis_url: str) -> Iterator[Stage]:
+    with staged(database_url, redis_url) as made:
         yield made
 
 

@@ -184,7 +184,7 @@ def test_pids_limit(box: Box) -> None:
 
 
 def test_cpu_quota(box: Box) -> None:
-    result = box.run(
+    live = box.start(
         """
         import json, time
         wall, used = time.monotonic(), time.process_time()
@@ -194,6 +194,9 @@ def test_cpu_quota(box: Box) -> None:
         """,
         cpu_millis=50,
     )
+    # Python alone takes half a minute to start with a twentieth of an emulated core.
+    live.read_until(lambda: False, 120)
+    result = live.finish()
     used_s, taken_s = result.seen
     # A busy host makes it slower, never faster. Begin and end cut a period of 0.1 s each, and the
     # kernel may notice a tick late that one's share is used up.

@@ -32,8 +32,8 @@ _LOST = "the end of this run's log is lost: its runner was gone before it was st
 
 
 @pytest.fixture
-def stage(sqlite_url: str, redis_url: str) -> Iterator[Stage]:
-    with staged(sqlite_url, redis_url) as made:
+def stage(database_url: str, redis_url: str) -> Iterator[Stage]:
+    with staged(database_url, redis_url) as made:
         yield made
 
 
@@ -81,12 +81,12 @@ def aged(stage: Stage, by_s: float) -> None:
 
 
 def test_a_runner_that_dies_before_its_last_lines_are_stored(
-    stage: Stage, sqlite_url: str, redis: Redis
+    stage: Stage, database_url: str, redis: Redis
 ) -> None:
     stage.start()
     claim, run_log = stage.run("one", "two")
     stage.stored((claim, run_log), 2)
-    report_and_die(stage, claim, sqlite_url, 40)
+    report_and_die(stage, claim, database_url, 40)
     assert stage.rows.runs(stage.id)[0].log_lines == 43
     aged(stage, 60)
     sweep(stage)
@@ -106,12 +106,12 @@ def test_a_runner_that_dies_before_its_last_lines_are_stored(
     assert sweep(stage) == 0
 
 
-def test_followers_are_told_before_the_archive_knows(stage: Stage, sqlite_url: str) -> None:
+def test_followers_are_told_before_the_archive_knows(stage: Stage, database_url: str) -> None:
     stage.start()
     reader = stage.follow()
     claim, run_log = stage.run("one", "two")
     stage.stored((claim, run_log), 2)
-    report_and_die(stage, claim, sqlite_url, 5)
+    report_and_die(stage, claim, database_url, 5)
     aged(stage, 60)
     stream.notify(stage.web.services.redis, stage.id)
     assert reader.outcome()["status"] == "stopped"
@@ -177,13 +177,13 @@ def _keep_until_it_stores(database_url: str, redis_url: str) -> None:
 
 
 def test_a_keeper_that_is_killed_leaves_its_hint(
-    stage: Stage, sqlite_url: str, redis: Redis
+    stage: Stage, database_url: str, redis: Redis
 ) -> None:
     stage.start()
     run = stage.run("one", "two")
     stage.stored(run, 2)
     redis.sadd(stream.DUE_KEY, run[0].run_id)
-    killed_in(_keep_until_it_stores, sqlite_url, stage.redis_url)
+    killed_in(_keep_until_it_stores, database_url, stage.redis_url)
     assert sweep(stage) == 2
     assert redis.keys("logs-due*") == []
 
