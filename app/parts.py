@@ -19,11 +19,13 @@ class Part:
     Attributes:
         blueprints: of flask-smorest.
         attach: puts the part's own services and error handlers into the app; connects to nothing.
+        let_go: tells whoever stays connected for hours that this process ends.
         bodies: examples of request bodies for the specification, by operation.
         answers: the same for answers.
     """
 
     blueprints: Sequence[Any]
     attach: Callable[[Flask, Settings], None]
+    let_go: Callable[[Flask], None]
     bodies: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[str, Any] = field(default_factory=dict)

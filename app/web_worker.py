@@ -1,4 +1,6 @@
-"""gunicorn's worker as we need it: our envelope for what is no request, and a word to followers."""
+"""gunicorn's worker as we need it: our envelope for what is no request, and a word to those who
+stay connected for hours, when it ends.
+"""
 
 import json
 import logging
@@ -39,13 +41,18 @@ _OURS = (
 )
 
 
+# gunicorn looks once a second whether it should go, and only then stops accepting: who was told to
+# connect again before that would come back to the same worker.
+_STOPS_ACCEPTING_WITHIN_S = 1.2
+
+
 class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
     """A `worker_class`."""
 
     def handle_exit(self, sig: Any, frame: Any) -> None:
-        """Begin to end; followers are asked to connect again, which is to our successor."""
+        """Begin to end; who stays is asked to connect again, which is to our successor."""
         super().handle_exit(sig, frame)
-        gevent.spawn(self._let_followers_go)
+        gevent.spawn(self._let_everybody_go)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer what the parser refused; the log has its kind and none of its words."""
@@ -71,13 +78,17 @@ class WebWorker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         except OSError:
             log.debug("answer_not_sent")
 
-    def _let_followers_go(self) -> None:
+    def _let_everybody_go(self) -> None:
         # Not above: what the master imports is there before gevent has its hands on it.
         from app.api.context import EXTENSION
+        from app.parts import PARTS
 
         extensions = getattr(self.wsgi, "extensions", {})
         if EXTENSION in extensions:
+            gevent.sleep(_STOPS_ACCEPTING_WITHIN_S)
             extensions[EXTENSION].feeds.let_go()
+            for part in extensions[PARTS]:
+                part.let_go(self.wsgi)
 
 
 def _envelope(request_id: str, status: int, reason: str, code: str, message: str) -> bytes:

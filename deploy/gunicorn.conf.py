@@ -8,8 +8,6 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -53,23 +51,6 @@ logger_class = WebLog
 proc_name = "sequence-web"
 # Two platforms of one user would fight for its path, and nothing here speaks to it.
 control_socket_disable = True
-
-_LOOK_EVERY_S = 0.2
-# gunicorn looks once a second whether it should go, and only then stops accepting: those who were
-# told to connect again would come back to the same worker.
-_STOPS_ACCEPTING_WITHIN_S = 1.2
-
-
-def post_worker_init(worker: Any) -> None:
-    """Streams stay open for hours: as soon as the worker is to go they are told to go first."""
-
-    def wait() -> None:
-        while worker.alive:
-            time.sleep(_LOOK_EVERY_S)
-        time.sleep(_STOPS_ACCEPTING_WITHIN_S)
-        worker.wsgi.extensions["market"].streams.shut_down()
-
-    threading.Thread(target=wait, name="stream-farewell", daemon=True).start()
 
 
 def on_starting(server: Any) -> None:

@@ -21,7 +21,7 @@ def market_part() -> Part:
     """All of it, for `create_app`."""
     bodies = {**examples.BODIES, **trading_examples.BODIES}
     answers = {**examples.ANSWERS, **trading_examples.ANSWERS}
-    return Part(blueprints(), _attach, bodies, answers)
+    return Part(blueprints(), _attach, _let_go, bodies, answers)
 
 
 def blueprints() -> Sequence[Any]:
@@ -34,3 +34,7 @@ def _attach(app: Flask, settings: Settings) -> None:
     context.init_app(app, settings)
     # Not in the specification: that is what is served.
     app.register_blueprint(not_served)
+
+
+def _let_go(app: Flask) -> None:
+    app.extensions[context.EXTENSION].streams.shut_down()
