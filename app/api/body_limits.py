@@ -9,6 +9,7 @@ from app.errors import BadRequestError, TooLargeError
 SMALL_BYTES = 1 << 20
 """For every body but those that bring an artifact."""
 
+_BODY_SIGNS = {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}
 _BEYOND_ARTIFACT_BYTES = 1 << 20
 
 
@@ -43,6 +44,8 @@ def init_app(app: Flask, artifact_max_bytes: int, large: frozenset[str]) -> None
 
     @app.before_request
     def _limit() -> None:
+        if not (_BODY_SIGNS & request.environ.keys()):
+            return
         most = g.most_body_bytes = artifact_bytes if request.endpoint in large else SMALL_BYTES
         length = request.content_length
         if length is not None and length > most:

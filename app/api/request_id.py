@@ -15,7 +15,7 @@ def init_app(app: Flask) -> None:
 
     @app.before_request
     def _assign() -> None:
-        given = log_context.usable_id(request.headers.get("X-Request-Id", ""))
+        given = log_context.usable_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
         g.request_id = given or str(uuid.uuid4())
         log_context.begin(request_id=g.request_id)
 

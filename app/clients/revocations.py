@@ -4,9 +4,9 @@ import logging
 import threading
 import time
 import uuid
+from typing import Any
 
 from redis import Redis
-from redis.client import PubSub
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Revocations:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._lock = threading.Lock()
-        self._heard: PubSub | None = None
+        self._heard: Any = None  # a PubSub, whose connection has no type
         self._listens = False
         self._paused_until = 0.0
 
@@ -64,14 +64,13 @@ class Revocations:
     def _none_came(self) -> bool:
         if self._heard is None:
             if time.monotonic() >= self._paused_until:
-                self._heard = self._redis.pubsub()  # type: ignore[no-untyped-call]
+                self._heard = self._redis.pubsub()  # type: ignore[no-untyped-call] # so it is
                 self._heard.subscribe(_CHANNEL)
             return False
-        came = self._heard.get_message(timeout=0)
-        if came is None:
+        if not self._heard.connection.can_read(timeout=0):
             # Until Redis has confirmed it, what was said before it is not heard.
             return self._listens
-        self._listens = True
+        self._listens |= self._heard.get_message(timeout=0) is not None
         return False
 
     def _stop(self) -> None:

@@ -19,7 +19,7 @@ _BUSY_TIMEOUT_S = 5.0
 # Clients wait for 30 s. A crowd at one row, which it has to enter one by one, is no outage.
 _POOL_TIMEOUT_S = 15.0
 _READ_ONLY = "sequence_read_only"
-_ALONE_POOL_SIZE = 5
+_ALONE_POOL_SIZE = 4
 _POSTGRESQL = {
     "connect_timeout": 5,
     # A host that vanished is noticed by us ...
@@ -101,7 +101,7 @@ def _create_postgresql(url: URL | str, pool_size: int, *, alone: bool = False) -
     return create_engine(
         url,
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=0 if alone else pool_size,
         pool_timeout=_POOL_TIMEOUT_S,
         # Whoever asks alone may ask again, should the connection be broken.
         pool_pre_ping=not alone,

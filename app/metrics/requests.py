@@ -29,6 +29,7 @@ class RequestCounts:
             buckets=_BUCKETS_S,
             registry=self._own,
         )
+        self._labelled: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -50,10 +51,21 @@ class RequestCounts:
 
         @app.after_request
         def _count(response: Response) -> Response:
-            route = request.url_rule.rule if request.url_rule else "unmatched"
-            method = request.method if request.method in _METHODS else "other"
-            self._answered.labels(route, method, str(response.status_code)).inc()
+            rule, method = request.url_rule, request.method
+            route = rule.rule if rule else "unmatched"
+            method = method if method in _METHODS else "other"
+            answered, seconds = self._of(route, method, response.status_code)
+            answered.inc()
             began_at = g.get("began_at")
             if began_at is not None:
-                self._seconds.labels(route, method).observe(time.monotonic() - began_at)
+                seconds.observe(time.monotonic() - began_at)
             return response
+
+    def _of(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+        """Those with these labels: to find them costs more than to count."""
+        found = self._labelled.get((route, method, status))
+        if found is None:
+            answered = self._answered.labels(route, method, str(status))
+            found = answered, self._seconds.labels(route, method)
+            self._labelled[route, method, status] = found
+        return found
