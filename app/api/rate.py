@@ -98,7 +98,7 @@ class RateLimiter:
             return None
         if len(self._lots) >= _MOST_LOTS:
             self._lots.clear()
-        lot = self._lots.setdefault(key_id, _Lot())
+        lot = self._lots.get(key_id) or self._lots.setdefault(key_id, _Lot())
         # Those who come while one fetches a lot share it.
         with lot.lock:
             now = time.monotonic()
