@@ -155,10 +155,11 @@ POLICIES: dict[str, Callable[[], Schema]] = {
 
 
 def with_manifest_policies(body: dict[str, Any]) -> dict[str, Any]:
-    """The body, with the tables that only its manifest has."""
+    """The body, with the tables that only its manifest has; null is none."""
     manifest = body.get("manifest")
     hosted = manifest.get("hosted") if isinstance(manifest, dict) else None
     if not isinstance(hosted, dict):
         return body
-    absent = {name: hosted[name] for name in POLICIES if name in hosted and body.get(name) is None}
+    tables = {name: hosted[name] for name in POLICIES if hosted.get(name) is not None}
+    absent = {name: table for name, table in tables.items() if body.get(name) is None}
     return {**body, **absent}

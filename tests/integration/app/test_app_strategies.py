@@ -17,6 +17,7 @@ from support.archives import base64_of, program, tar_of, zip_of
 from support.owners import Rows
 
 from app.models import Artifact, Strategy
+from app.strategies.policy_schemas import POLICIES
 
 # The create response of the contract: none of these may change its type.
 CONTRACT = {
@@ -85,6 +86,12 @@ def test_an_explicit_null_is_as_good_as_nothing(caller: Caller) -> None:
         ("manifest", "placement", "risk", "resources", "sequence_api_key", "env", "secrets")
     )
     assert caller.post(json=body() | empty).status_code == 201
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_null_in_the_manifest_is_as_good_as_nothing(caller: Caller, name: str) -> None:
+    row = caller.created(manifest={"hosted": {name: None}})
+    assert row[name] == caller.created("other")[name]
 
 
 def test_the_target_may_be_a_word_instead_of_a_list(caller: Caller) -> None:
