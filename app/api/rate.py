@@ -75,8 +75,9 @@ class _Lot:
 class RateLimiter:
     """Refill `qps`, capacity twice that; 0 is no limit. Without Redis all requests pass.
 
-    No process lets through what it did not take, so that the limit is never exceeded. What it does
-    not need it gives back the next time.
+    No process lets through what it did not take, so that the limit holds over all of them; at one
+    moment they may use what they took within the last second. What a process does not need it
+    gives back the next time.
     """
 
     def __init__(self, redis: Redis, revocations: Revocations, qps: float) -> None:
@@ -126,9 +127,12 @@ class RateLimiter:
 
     def _refill(self, lot: _Lot, key_id: str, wanted: int) -> None:
         news = self._news
+        # A bucket that was full again meanwhile would hold more with what is older.
+        is_recent = time.monotonic() < lot.until_s + _LOT_S
+        returned, lot.left = lot.left if is_recent else 0, 0
         found: Any = self._take(
             keys=[f"rate:{key_id}", GENERATION],
-            args=[self._qps, self._capacity, wanted, lot.left],
+            args=[self._qps, self._capacity, wanted, returned],
         )
         lot.size = lot.left = int(found[0])
         lot.in_bucket = int(found[1])
