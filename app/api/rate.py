@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _PAUSE_S = 5.0
 _LOT_S = 0.5
+_RETURNED_WITHIN_S = 1.0
 _MOST_OF_A_BUCKET = 0.25
 _MOST_LOTS = 10_000
 # By the clock of Redis, so that all web processes agree. Times go back to us as whole milliseconds:
@@ -58,7 +59,7 @@ class Allowance:
 
 @dataclass
 class _Lot:
-    """Requests of one key that this process took out of its bucket, good until `until_s`.
+    """Requests of one key that this process took out of its bucket.
 
     `news` says after how many interruptions of the silence about revocations it was asked for.
     """
@@ -66,7 +67,7 @@ class _Lot:
     size: int = 0
     left: int = 0
     in_bucket: int = 0
-    until_s: float = 0.0
+    taken_at_s: float = 0.0
     news: int = 0
     generation: bytes = b""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -107,7 +108,7 @@ class RateLimiter:
                 return None
             is_silent = self._revocations.none_came()
             self._news += not is_silent
-            if not lot.left or now >= lot.until_s or lot.news != self._news:
+            if not lot.left or now >= lot.taken_at_s + _LOT_S or lot.news != self._news:
                 try:
                     # Where no revocation would be heard, each request asks for itself.
                     self._refill(lot, key_id, self._wanted(lot) if is_silent else 1)
@@ -128,7 +129,7 @@ class RateLimiter:
     def _refill(self, lot: _Lot, key_id: str, wanted: int) -> None:
         news = self._news
         # A bucket that was full again meanwhile would hold more with what is older.
-        is_recent = time.monotonic() < lot.until_s + _LOT_S
+        is_recent = time.monotonic() < lot.taken_at_s + _RETURNED_WITHIN_S
         returned, lot.left = lot.left if is_recent else 0, 0
         found: Any = self._take(
             keys=[f"rate:{key_id}", GENERATION],
@@ -138,7 +139,7 @@ class RateLimiter:
         lot.in_bucket = int(found[1])
         lot.generation = found[3]
         lot.news = news
-        lot.until_s = time.monotonic() + _LOT_S
+        lot.taken_at_s = time.monotonic()
         if not lot.left:
             g.allowance = self._allowance(lot.in_bucket, lot.generation)
             raise RateLimitedError(
