@@ -160,6 +160,17 @@ class TestLots:
         assert left is not None
         assert left.remaining >= 20 - 7 - 1
 
+    def test_what_is_old_is_forgotten(
+        self, process: Process, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rate, "_LOT_S", 0.0)
+        monkeypatch.setattr(rate, "_RETURNED_WITHIN_S", 0.0)
+        idle, other = process(20), process(20)
+        assert all(passes(idle) for _ in range(5))
+        found = other.take("one")
+        assert found is not None
+        assert found.remaining == 20 - (1 + 2 + 2 + 2 + 2) - 1
+
     def test_many_keys_are_not_remembered_for_ever(
         self, process: Process, monkeypatch: pytest.MonkeyPatch
     ) -> None:
