@@ -15,6 +15,7 @@ from app.api_keys.routes import blueprint as api_keys
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
 from app.clients.attempts import FailedAttempts
+from app.clients.key_watch import KeyWatch
 from app.clients.known_keys import KnownKeys
 from app.clients.revocations import Revocations
 from app.clients.service import KeyHasher
@@ -113,4 +114,5 @@ def _services(settings: Settings) -> Services:
         attempts=FailedAttempts(redis, settings.auth_failures_per_minute),
         key_uses=KeyUses(database),
         known_keys=KnownKeys(),
+        key_watch=KeyWatch(database),
     )

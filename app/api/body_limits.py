@@ -3,6 +3,7 @@
 from typing import Any
 
 from flask import Flask, g, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped] # it ships no types
 
 from app.errors import BadRequestError, TooLargeError
 
@@ -29,9 +30,15 @@ class CountedBody:
 
         Raises:
             TooLargeError: there is more than there may be.
+            BadRequestError: gunicorn cannot read it.
         """
         wanted = self._left_bytes + 1 if size < 0 else min(size, self._left_bytes + 1)
-        part: bytes = self._body.read(wanted)
+        try:
+            part: bytes = self._body.read(wanted)
+        except (OSError, ParseException):
+            raise BadRequestError(
+                "the body is not chunked as HTTP has it, or was cut off; send it whole"
+            ) from None
         self._left_bytes -= len(part)
         if self._left_bytes < 0:
             raise self._refusal

@@ -10,6 +10,7 @@ from app.api.rate import RateLimiter
 from app.artifacts.uploads import Uploads
 from app.broker import Announcer
 from app.clients.attempts import FailedAttempts
+from app.clients.key_watch import KeyWatch
 from app.clients.known_keys import KnownKeys
 from app.clients.service import KeyHasher
 from app.clients.uses import KeyUses
@@ -41,6 +42,7 @@ class Services:
     attempts: FailedAttempts
     key_uses: KeyUses
     known_keys: KnownKeys
+    key_watch: KeyWatch
 
 
 def services() -> Services:

@@ -36,6 +36,7 @@ _CODES = {
     503: "SERVICE_UNAVAILABLE",
 }
 _RETRY_AFTER_S = 2
+_DIGITS_REFUSED = "Exceeds the limit ("
 
 
 class EnvelopeApi(Api):  # type: ignore[misc] # flask-smorest ships no types
@@ -57,6 +58,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(DBAPIError, _by_connection)
     app.register_error_handler(RedisError, _redis_away)
     app.register_error_handler(RecursionError, _too_deep)
+    app.register_error_handler(ValueError, _number_too_long)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -133,6 +135,15 @@ def _redis_away(error: Exception) -> Response:
 
 def _too_deep(_error: Exception) -> Response:
     return answer(BadRequestError("the body is nested too deeply to be read"))
+
+
+def _number_too_long(error: ValueError) -> Response:
+    # Python's reader of JSON refuses it as anything that is no JSON, but by a kind of its own.
+    if str(error).startswith(_DIGITS_REFUSED):
+        return answer(
+            BadRequestError("the body has a number of too many digits; send a shorter one")
+        )
+    return _unexpected(error)
 
 
 def _unexpected(error: Exception) -> Response:

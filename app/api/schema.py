@@ -100,6 +100,8 @@ _COMPARED_CHARS = 64
 class RequestSchema(Schema):
     """A schema that refuses keys it does not know."""
 
+    error_messages: dict[str, str] = {"type": "must be a JSON object"}  # noqa: RUF012 - as inherited
+
     class Meta:
         # Unknown keys are refused below, with a better message than marshmallow's.
         unknown = EXCLUDE

@@ -25,6 +25,7 @@ _AWAY_PAUSE_S = 1.0
 _RECENT_S = 60.0
 _SLOW = ("slow", "lines came faster than this connection took them; resume from here")
 _RESTARTS = ("restart", "this server is being replaced; connect again and resume from here")
+_KEY_ENDED = ("key_ended", "the API key was revoked, or ran out; follow with another one")
 # What waits for a runner longer than a moment says so instead of `requested`.
 _FRESH = (Reason.REQUESTED, Reason.NO_RUNNER, Reason.NO_CAPACITY)
 
@@ -61,6 +62,9 @@ class Follower:
         after = self.after or self._start()
         while True:
             self.after = after
+            if not self.services.key_watch.holds(self.caller.key_id):
+                yield self._parting(after, *_KEY_ENDED)
+                return
             if feed.is_closing:
                 yield self._parting(after, *_RESTARTS)
                 return

@@ -142,6 +142,13 @@ def test_a_body_that_is_no_object(caller: Caller, text: str) -> None:
 
 
 @on_one_database
+def test_a_number_of_too_many_digits(caller: Caller) -> None:
+    text = '{"label": ' + "9" * 5000 + "}"
+    for path in ("/strategies", "/api_keys"):
+        answer = caller.post(path, data=text, content_type="application/json")
+        assert "digits" in error(answer, 400, "BAD_REQUEST")["message"]
+
+
 def test_another_content_type(caller: Caller) -> None:
     answer = caller.post(data="name=alpha", content_type="application/x-www-form-urlencoded")
     assert "Content-Type: application/json" in error(answer, 400, "BAD_REQUEST")["message"]

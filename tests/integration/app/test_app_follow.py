@@ -11,6 +11,8 @@ from support.redis_server import RedisServer
 from support.staging import Stage, staged
 from support.waiting import wait_until
 
+from app.clients import key_watch
+from app.clients.models import ApiKey
 from app.logs import stream
 from app.logs.cursor import Cursor
 from tasks.ending import Cause
@@ -41,6 +43,20 @@ class TestFollow:
             "exit_code": 0,
             "run_id": run[0].run_id,
         }
+
+    def test_it_ends_with_its_key(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(key_watch, "_LOOK_EVERY_S", 0.0)
+        stage.start()
+        run = stage.run("before")
+        reader = stage.follow()
+        reader.wait_for("before")
+        key_id = stage.web.principal(stage.caller).key_id
+        with stage.web.services.database.transaction() as session:
+            session.get_one(ApiKey, key_id).revoked_at = 1.0
+        write(run[1], "after")  # which wakes whoever follows
+        wait_until(lambda: "notice" in [event.name for event in reader.events], "it is told")
+        assert reader.events[-1].data["reason"] == "key_ended"
+        stage.readers.remove(reader)
 
     def test_it_waits_for_one_that_never_started(self, stage: Stage) -> None:
         reader = stage.follow()

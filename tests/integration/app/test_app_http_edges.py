@@ -116,6 +116,20 @@ class TestBodies:
         status, _, answer = exchange(server, head + b"1\r\na\r\n0\r\n\r\n")
         assert (status, answer["error"]["code"]) == (400, "BAD_REQUEST")
 
+    @pytest.mark.parametrize(
+        "chunks",
+        [b"zz\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n0\r\n\r\n", b"2\r\n{}0\r\n\r\n"],
+        ids=["no size", "a negative size", "no end of line"],
+    )
+    def test_chunks_that_cannot_be_read_are_refused(
+        self, server: GunicornServer, key: str, chunks: bytes
+    ) -> None:
+        head = f"POST /v1/api_keys HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        status, _, answer = exchange(server, head.encode(), chunks)
+        assert (status, answer["error"]["code"]) == (400, "BAD_REQUEST")
+        assert "chunked" in answer["error"]["message"]
+
     def test_an_artifact_may_be_larger_than_other_bodies(self, web_process: Web) -> None:
         given = body(manifest={"note": "x" * SMALL_BYTES})
         assert web_process.caller().post(json=given).status_code == 201
