@@ -18,6 +18,7 @@ from app.errors import (
     BadRequestError,
     Detail,
     InvalidParamsError,
+    NotFoundError,
     UnavailableError,
     ValidationFailedError,
 )
@@ -57,9 +58,16 @@ def init_app(app: Flask) -> None:
         app.register_error_handler(kind, _database_away)
     app.register_error_handler(DBAPIError, _by_connection)
     app.register_error_handler(RedisError, _redis_away)
+    app.url_value_preprocessor(_nothing_has_a_nul)
     app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(ValueError, _number_too_long)
     app.register_error_handler(Exception, _unexpected)
+
+
+def _nothing_has_a_nul(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    # PostgreSQL raises when it is asked for one.
+    if any("\0" in str(value) for value in (values or {}).values()):
+        raise NotFoundError("there is nothing at this path: no name or id has a NUL character")
 
 
 def answer(error: AppError) -> Response:
@@ -91,6 +99,8 @@ def _from_http(error: HTTPException) -> AppError:
         return BadRequestError("the body is not valid JSON; send one JSON object")
     if status == 413:
         return body_limits.too_large(services().settings.artifact_max_bytes)
+    if status == 404:  # of a route; what is not there of ours is no HTTPException
+        return NotFoundError("there is nothing at this path; /v1/docs shows what there is")
     described = AppError(error.description or error.name)
     described.status = status
     described.code = _CODES.get(status, error.name.upper().replace(" ", "_"))

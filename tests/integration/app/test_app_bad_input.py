@@ -250,6 +250,15 @@ def test_a_strategy_that_is_not_there(caller: Caller) -> None:
 
 
 @on_one_database
+@pytest.mark.parametrize(
+    "path", ["/strategies/%00", "/orders/%00", "/execution_graphs/a%00b", "/api_keys/%00/rotate"]
+)
+def test_a_nul_in_a_path(caller: Caller, path: str) -> None:
+    for method in ("GET", "DELETE", "POST"):
+        answer = caller.call(method, path)
+        assert answer.status_code in (404, 405), (method, answer.text)
+
+
 def test_a_route_that_is_not_there(web_process: Web) -> None:
     for path in ("/", "/v1", "/v2/strategies", "/v1/strategies/a/b/c"):
         error(web_process.flask.test_client().get(path), 404, "NOT_FOUND")
