@@ -236,8 +236,6 @@ ABSENT = [
     ("POST", f"/strategies/{MISSING}/stop"),
     ("DELETE", f"/strategies/{MISSING}"),
     ("GET", "/strategies/no-uuid"),
-    ("GET", "/strategies/%00"),
-    ("DELETE", "/strategies/%00"),
     ("GET", "/strategies/%ff%fe"),
     ("GET", f"/strategies/{'x' * 5000}"),
 ]
@@ -249,16 +247,17 @@ def test_a_strategy_that_is_not_there(caller: Caller) -> None:
         assert "there is no strategy" in found["message"], (method, path)
 
 
-@on_one_database
 @pytest.mark.parametrize(
     "path", ["/strategies/%00", "/orders/%00", "/execution_graphs/a%00b", "/api_keys/%00/rotate"]
 )
 def test_a_nul_in_a_path(caller: Caller, path: str) -> None:
     for method in ("GET", "DELETE", "POST"):
         answer = caller.call(method, path)
-        assert answer.status_code in (404, 405), (method, answer.text)
+        if answer.status_code != 405:
+            error(answer, 404, "NOT_FOUND")
 
 
+@on_one_database
 def test_a_route_that_is_not_there(web_process: Web) -> None:
     for path in ("/", "/v1", "/v2/strategies", "/v1/strategies/a/b/c"):
         error(web_process.flask.test_client().get(path), 404, "NOT_FOUND")
