@@ -76,9 +76,11 @@ class Desk:
 
     def advance(self, prints: Iterable[Print], now_ns: int) -> None:
         """Book what a source traded, send slices that are due, and fire time-outs."""
-        for ts_ns, key, trade in prints:
-            if trade.maker.owner != CROWD or trade.taker.owner != CROWD:
-                self._book(key, trade, ts_ns)
+        self._book(
+            one
+            for one in prints
+            if one.trade.maker.owner != CROWD or one.trade.taker.owner != CROWD
+        )
         self._drain(now_ns)
         for entry in list(self._timed.values()):
             if not entry.run.is_paused:
@@ -318,13 +320,23 @@ class Desk:
             live[placed.name] = placed
         else:
             live.pop(placed.name, None)
-        for trade in receipt.trades:
-            self.journal.changes.prints.append(Print(now_ns, placed.key, trade))
-            self._book(placed.key, trade, now_ns)
+        prints = [Print(now_ns, placed.key, trade) for trade in receipt.trades]
+        self.journal.changes.prints += prints
+        self._book(prints)
         for order in receipt.removed:
             self._gone(order, now_ns)
 
-    def _book(self, key: BookKey, trade: Trade, ts_ns: int) -> None:
+    def _book(self, prints: Iterable[Print]) -> None:
+        """Every trade first, then what is over: matching has ended before the first is booked."""
+        last_ns: dict[Order, int] = {}
+        for ts_ns, key, trade in prints:
+            self._fill(key, trade, ts_ns)
+            last_ns[trade.maker] = last_ns[trade.taker] = ts_ns
+        for order, ts_ns in last_ns.items():
+            if not order.is_live:
+                self._gone(order, ts_ns)
+
+    def _fill(self, key: BookKey, trade: Trade, ts_ns: int) -> None:
         """One trade: the ledger, and the fill of each side that is one of ours."""
         rules = self.books[key].rules
         self.ledger.apply(key, trade, rules)
@@ -338,8 +350,6 @@ class Desk:
             self.journal.fill(Fill(placed, price, trade.qty_1e8, fee, is_taker, ts_ns))
             run = placed.entry.run
             self._note(placed.entry, run.filled(placed.node.node_id, trade.qty_1e8, ts_ns))
-            if not order.is_live:
-                self._gone(order, ts_ns)
 
     def _gone(self, order: Order, now_ns: int) -> None:
         placed = self._placed.get(order.order_id)

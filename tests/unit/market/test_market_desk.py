@@ -320,6 +320,67 @@ def test_a_hedge_waits_for_its_leg(scene: Scene) -> None:
     assert scene.status(graph_id) == "completed"
 
 
+def states(scene: Scene, graph_id: str) -> dict[str, str]:
+    """The state of every node of a graph of ann."""
+    entry = scene.desk.graph("ann", graph_id)
+    assert entry is not None
+    return {name: run.state.value for name, run in entry.run.nodes.items()}
+
+
+def edge(trigger: str, **condition: Any) -> dict[str, Any]:
+    found = {"from_node": "leg", "to_node": "next", "trigger": trigger}
+    return {**found, "condition": condition} if condition else found
+
+
+@pytest.mark.parametrize(
+    "fired", [edge("on_full_fill"), edge("on_fill_ratio", fill_ratio_gte=0.75), edge("on_done")]
+)
+@pytest.mark.parametrize("is_amended", [False, True])
+def test_an_order_that_fills_in_several_trades_of_one_match_is_filled(
+    scene: Scene, fired: dict[str, Any], is_amended: bool
+) -> None:
+    scene.crowd(KALSHI.key, Side.SELL, 51 * CENT, 4 * ONE)
+    graph_id = scene.send(
+        node("leg", KALSHI.slug, "buy", 8, 0.45 if is_amended else 0.53),
+        node("next", POLY.slug, "buy", 8, 0.30, activation="wait"),
+        edges=[fired],
+    )
+    if is_amended:
+        scene.desk.amend("ann", f"graph:{graph_id}:leg:1", 53 * CENT, None, 1)
+    assert [row["qty_1e8"] for row in scene.fills()] == [4 * ONE, 4 * ONE]
+    assert states(scene, graph_id) == {"leg": "filled", "next": "working"}
+
+
+def test_a_resting_order_that_fills_in_several_prints_of_one_turn_is_filled(scene: Scene) -> None:
+    graph_id = scene.send(
+        node("leg", KALSHI.slug, "buy", 8, 0.51),
+        node("next", POLY.slug, "buy", 8, 0.30, activation="wait"),
+        edges=[edge("on_full_fill")],
+    )
+    book, prints = scene.books[KALSHI.key], []
+    for at in range(2):
+        taker = Order(f"{CROWD}taker{at}", CROWD, Side.SELL, 51 * CENT, 4 * ONE)
+        prints += [Print(at, KALSHI.key, trade) for trade in book.submit(taker).trades]
+    scene.desk.advance(prints, 2)
+    assert len(scene.fills()) == 2
+    assert states(scene, graph_id) == {"leg": "filled", "next": "working"}
+
+
+def test_an_order_that_trades_and_then_meets_its_owner_is_cancelled_after_its_last_trade(
+    scene: Scene,
+) -> None:
+    for _ in range(2):
+        scene.crowd(KALSHI.key, Side.SELL, 51 * CENT, 3 * ONE)
+    scene.send(node("own", KALSHI.slug, "sell", 1, 0.51))
+    graph_id = scene.send(
+        node("leg", KALSHI.slug, "buy", 9, 0.51),
+        node("next", POLY.slug, "buy", 8, 0.30, activation="wait"),
+        edges=[edge("on_fill_ratio", fill_ratio_gte=0.5)],
+    )
+    assert len(scene.fills()) == 2
+    assert states(scene, graph_id) == {"leg": "cancelled", "next": "working"}
+
+
 def test_a_time_out_sends_the_fall_back(scene: Scene) -> None:
     scene.send(
         node("patient", KALSHI.slug, "buy", 1, 0.40),
