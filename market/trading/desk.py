@@ -158,9 +158,7 @@ class Desk:
         if placed is None:
             return None
         self._cancel_in_book(placed)
-        node_id = placed.node.node_id
-        placed.entry.waiting = [one for one in placed.entry.waiting if one[1] != node_id]
-        self._close(placed.entry, node_id, NodeState.CANCELLED, now_ns)
+        self._cancelled(placed, now_ns)
         self._drain(now_ns)
         return placed
 
@@ -188,6 +186,8 @@ class Desk:
         if receipt is not None:
             placed.entry.run.nodes[placed.node.node_id].qty_1e8 += placed.order.qty_1e8 - before
             self._digest(placed, receipt, now_ns)
+            if placed.order.status is Status.CANCELLED:  # it met an order of its owner
+                self._cancelled(placed, now_ns)
             self._drain(now_ns)
         return receipt
 
@@ -361,6 +361,11 @@ class Desk:
             elif not order.open_1e8:
                 self._close(placed.entry, placed.node.node_id, NodeState.EXPIRED, now_ns)
 
+    def _cancelled(self, placed: Placed, now_ns: int) -> None:
+        """An order was cancelled by its owner's doing: of its node nothing more is sent."""
+        placed.entry.drop_waiting(placed.node.node_id)
+        self._close(placed.entry, placed.node.node_id, NodeState.CANCELLED, now_ns)
+
     def _close(
         self,
         entry: GraphEntry,
@@ -371,11 +376,8 @@ class Desk:
     ) -> None:
         """End a node of which nothing rests and nothing waits; a refusal ends it in any case."""
         if state is NodeState.REJECTED:
-            entry.waiting = [one for one in entry.waiting if one[1] != node_id]
-        is_busy = any(one[1] == node_id for one in entry.waiting) or any(
-            one.order.is_live for one in entry.sent if one.node.node_id == node_id
-        )
-        if not is_busy:
+            entry.drop_waiting(node_id)
+        if not entry.is_busy(node_id):
             self.journal.graph(entry)
             self._note(entry, entry.run.finished(node_id, state, now_ns, reason))
         self._retire(entry)

@@ -427,6 +427,37 @@ def test_an_amended_order_fills_at_its_new_size(scene: Scene) -> None:
     assert scene.desk.amend("bob", name, None, ONE, 2) is None
 
 
+@pytest.mark.parametrize("fired", [edge("on_cancel"), edge("on_done")])
+@pytest.mark.parametrize("policy", ["cancel_newest", "cancel_both", "decrement"])
+def test_an_amendment_into_an_own_order_ends_the_node_as_a_cancel_does(
+    scene: Scene, fired: dict[str, Any], policy: str
+) -> None:
+    scene.send(node("own", KALSHI.slug, "sell", 5, 0.51))
+    graph_id = scene.send(
+        node("leg", KALSHI.slug, "buy", 5, 0.40, self_trade=policy),
+        node("next", POLY.slug, "buy", 8, 0.30, activation="wait"),
+        edges=[fired],
+    )
+    receipt = scene.desk.amend("ann", f"graph:{graph_id}:leg:1", 51 * CENT, None, 1)
+    assert receipt is not None
+    assert receipt.order.status is Status.CANCELLED
+    assert states(scene, graph_id) == {"leg": "cancelled", "next": "working"}
+    scene.desk.cancel_order("ann", f"graph:{graph_id}:next:2", 2)
+    assert scene.status(graph_id) == "cancelled"
+    assert graph_id not in scene.desk.active_graphs("ann")
+
+
+def test_of_a_slice_that_an_amendment_cancels_no_other_slice_follows(scene: Scene) -> None:
+    scene.send(node("own", KALSHI.slug, "sell", 5, 0.51))
+    graph_id = scene.send(
+        node("slow", KALSHI.slug, "buy", 4, 0.40, policy="twap", horizon_ms=4_000)
+    )
+    scene.desk.amend("ann", f"graph:{graph_id}:slow:1", 51 * CENT, None, 1)
+    assert scene.status(graph_id) == "cancelled"
+    scene.desk.advance([], 9 * SECOND_NS)
+    assert [row["status"] for row in scene.orders()] == ["open", "cancelled"]
+
+
 def test_an_amendment_has_to_be_paid_as_well(scene: Scene) -> None:
     graph_id = scene.send(node("order", "BTC-USD", "buy", 9, 90, venue="kraken"))
     name = f"graph:{graph_id}:order:1"
