@@ -210,6 +210,8 @@ class Desk:
         entry = self._graphs.get((owner, graph_id))
         if entry is not None:
             self._check_halt(owner)
+            if entry.run.is_paused:
+                self.journal.graph(entry)
             self._start(entry, entry.run.resume(now_ns), now_ns)
         return entry
 

@@ -505,6 +505,17 @@ def test_the_kill_switch_holds_everything_back_but_cancels_nothing(scene: Scene)
     assert scene.status(graph_id) == "completed"
 
 
+def test_a_resumed_graph_is_told_as_changed_also_when_nothing_was_held(scene: Scene) -> None:
+    graph_id = scene.send(node("leg", KALSHI.slug, "buy", 1, 0.40))
+    scene.desk.halt("ann")
+    scene.desk.clear("ann")
+    scene.desk.take_changes()
+    scene.desk.resume("ann", graph_id, 1)
+    assert list(scene.desk.take_changes().graphs) == [("ann", graph_id)]
+    scene.desk.resume("ann", graph_id, 2)
+    assert not scene.desk.take_changes()
+
+
 def test_the_kill_switch_holds_slices_and_amendments_back(scene: Scene) -> None:
     slow = node("slow", KALSHI.slug, "buy", 4, 0.53, policy="twap", horizon_ms=4_000)
     graph_id = scene.send(node("rest", KALSHI.slug, "buy", 1, 0.40), slow)
