@@ -76,9 +76,11 @@ class Desk:
 
     def advance(self, prints: Iterable[Print], now_ns: int) -> None:
         """Book what a source traded, send slices that are due, and fire time-outs."""
-        for ts_ns, key, trade in prints:
-            if trade.maker.owner != CROWD or trade.taker.owner != CROWD:
-                self._book(key, trade, ts_ns)
+        self._book(
+            one
+            for one in prints
+            if one.trade.maker.owner != CROWD or one.trade.taker.owner != CROWD
+        )
         self._drain(now_ns)
         for entry in list(self._timed.values()):
             if not entry.run.is_paused:
@@ -156,9 +158,7 @@ class Desk:
         if placed is None:
             return None
         self._cancel_in_book(placed)
-        node_id = placed.node.node_id
-        placed.entry.waiting = [one for one in placed.entry.waiting if one[1] != node_id]
-        self._close(placed.entry, node_id, NodeState.CANCELLED, now_ns)
+        self._cancelled(placed, now_ns)
         self._drain(now_ns)
         return placed
 
@@ -186,6 +186,8 @@ class Desk:
         if receipt is not None:
             placed.entry.run.nodes[placed.node.node_id].qty_1e8 += placed.order.qty_1e8 - before
             self._digest(placed, receipt, now_ns)
+            if placed.order.status is Status.CANCELLED:  # it met an order of its owner
+                self._cancelled(placed, now_ns)
             self._drain(now_ns)
         return receipt
 
@@ -208,6 +210,8 @@ class Desk:
         entry = self._graphs.get((owner, graph_id))
         if entry is not None:
             self._check_halt(owner)
+            if entry.run.is_paused:
+                self.journal.graph(entry)
             self._start(entry, entry.run.resume(now_ns), now_ns)
         return entry
 
@@ -318,13 +322,23 @@ class Desk:
             live[placed.name] = placed
         else:
             live.pop(placed.name, None)
-        for trade in receipt.trades:
-            self.journal.changes.prints.append(Print(now_ns, placed.key, trade))
-            self._book(placed.key, trade, now_ns)
+        prints = [Print(now_ns, placed.key, trade) for trade in receipt.trades]
+        self.journal.changes.prints += prints
+        self._book(prints)
         for order in receipt.removed:
             self._gone(order, now_ns)
 
-    def _book(self, key: BookKey, trade: Trade, ts_ns: int) -> None:
+    def _book(self, prints: Iterable[Print]) -> None:
+        """Every trade first, then what is over: matching has ended before the first is booked."""
+        last_ns: dict[Order, int] = {}
+        for ts_ns, key, trade in prints:
+            self._fill(key, trade, ts_ns)
+            last_ns[trade.maker] = last_ns[trade.taker] = ts_ns
+        for order, ts_ns in last_ns.items():
+            if not order.is_live:
+                self._gone(order, ts_ns)
+
+    def _fill(self, key: BookKey, trade: Trade, ts_ns: int) -> None:
         """One trade: the ledger, and the fill of each side that is one of ours."""
         rules = self.books[key].rules
         self.ledger.apply(key, trade, rules)
@@ -338,8 +352,6 @@ class Desk:
             self.journal.fill(Fill(placed, price, trade.qty_1e8, fee, is_taker, ts_ns))
             run = placed.entry.run
             self._note(placed.entry, run.filled(placed.node.node_id, trade.qty_1e8, ts_ns))
-            if not order.is_live:
-                self._gone(order, ts_ns)
 
     def _gone(self, order: Order, now_ns: int) -> None:
         placed = self._placed.get(order.order_id)
@@ -351,6 +363,11 @@ class Desk:
             elif not order.open_1e8:
                 self._close(placed.entry, placed.node.node_id, NodeState.EXPIRED, now_ns)
 
+    def _cancelled(self, placed: Placed, now_ns: int) -> None:
+        """An order was cancelled by its owner's doing: of its node nothing more is sent."""
+        placed.entry.drop_waiting(placed.node.node_id)
+        self._close(placed.entry, placed.node.node_id, NodeState.CANCELLED, now_ns)
+
     def _close(
         self,
         entry: GraphEntry,
@@ -361,11 +378,8 @@ class Desk:
     ) -> None:
         """End a node of which nothing rests and nothing waits; a refusal ends it in any case."""
         if state is NodeState.REJECTED:
-            entry.waiting = [one for one in entry.waiting if one[1] != node_id]
-        is_busy = any(one[1] == node_id for one in entry.waiting) or any(
-            one.order.is_live for one in entry.sent if one.node.node_id == node_id
-        )
-        if not is_busy:
+            entry.drop_waiting(node_id)
+        if not entry.is_busy(node_id):
             self.journal.graph(entry)
             self._note(entry, entry.run.finished(node_id, state, now_ns, reason))
         self._retire(entry)

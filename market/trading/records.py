@@ -50,6 +50,16 @@ class GraphEntry:
     # (due_ns, node_id, qty_1e8) of what pacing holds back.
     waiting: list[tuple[int, str, int]] = field(default_factory=list)
 
+    def is_busy(self, node_id: str) -> bool:
+        """Whether something of a node rests, or waits to be sent."""
+        return any(one[1] == node_id for one in self.waiting) or any(
+            one.order.is_live for one in self.sent if one.node.node_id == node_id
+        )
+
+    def drop_waiting(self, node_id: str) -> None:
+        """Forget what pacing holds back of a node."""
+        self.waiting = [one for one in self.waiting if one[1] != node_id]
+
 
 @dataclass(slots=True, eq=False)
 class Placed:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from support.market_thread import KALSHI, POLYMARKET, market_thread
 
+from app.database import Database
 from market.calls import MarketCalls
+from market.store import reader
 
 ANN = "ann:test"
 
@@ -69,6 +72,30 @@ def test_a_graph_goes_on_in_the_next_process(
             "waiting",
             "cancelled",
         ]
+
+
+def test_a_graph_that_goes_on_with_nothing_held_is_kept_so(
+    database_url: str, redis_url: str, calls: MarketCalls
+) -> None:
+    later = node("later", activation="wait")
+    edges = [{"from_node": "first", "to_node": "later", "trigger": "on_cancel"}]
+    with market_thread(database_url, redis_url):
+        ask(
+            calls, "submit", body={"graph_id": "g", "nodes": [node("first"), later], "edges": edges}
+        )
+        ask(calls, "halt")
+        ask(calls, "clear")
+        assert ask(calls, "resume", graph_id="g")["status"] == "active"
+        with closing(Database(database_url)) as database, database.reading() as session:
+            kept = reader.graph(session, ANN, "g")
+            assert kept is not None
+            assert not kept.state["is_paused"]
+    with market_thread(database_url, redis_url) as floor:
+        entry = floor.desk.graph(ANN, "g")
+        assert entry is not None
+        assert entry.run.status == "active"
+        ask(calls, "cancel_order", name="graph:g:first:1")
+        assert [run.state.value for run in entry.run.nodes.values()] == ["cancelled", "working"]
 
 
 def test_large_sums_and_a_partial_fill_come_back_exactly(

@@ -237,6 +237,7 @@ def test_the_kill_switch_halts_and_resting_orders_stay(trader: Caller) -> None:
     assert trader.post("/kill_switch/clear").json == {"engaged": False}
     resumed = trader.post(f"/execution_graphs/{graph_id}/resume")
     assert resumed.json["status"] == "active"
+    assert trader.get(f"/execution_graphs/{graph_id}").json["status"] == "active"
     answer = trader.post("/venue_cancel_all/kraken")
     assert answer.json == {"venue": "kraken", "cancelled": 1}
     error(trader.post("/venue_cancel_all/nowhere"), 404, "NOT_FOUND")

@@ -320,6 +320,67 @@ def test_a_hedge_waits_for_its_leg(scene: Scene) -> None:
     assert scene.status(graph_id) == "completed"
 
 
+def states(scene: Scene, graph_id: str) -> dict[str, str]:
+    """The state of every node of a graph of ann."""
+    entry = scene.desk.graph("ann", graph_id)
+    assert entry is not None
+    return {name: run.state.value for name, run in entry.run.nodes.items()}
+
+
+def edge(trigger: str, **condition: Any) -> dict[str, Any]:
+    found = {"from_node": "leg", "to_node": "next", "trigger": trigger}
+    return {**found, "condition": condition} if condition else found
+
+
+@pytest.mark.parametrize(
+    "fired", [edge("on_full_fill"), edge("on_fill_ratio", fill_ratio_gte=0.75), edge("on_done")]
+)
+@pytest.mark.parametrize("is_amended", [False, True])
+def test_an_order_that_fills_in_several_trades_of_one_match_is_filled(
+    scene: Scene, fired: dict[str, Any], is_amended: bool
+) -> None:
+    scene.crowd(KALSHI.key, Side.SELL, 51 * CENT, 4 * ONE)
+    graph_id = scene.send(
+        node("leg", KALSHI.slug, "buy", 8, 0.45 if is_amended else 0.53),
+        node("next", POLY.slug, "buy", 8, 0.30, activation="wait"),
+        edges=[fired],
+    )
+    if is_amended:
+        scene.desk.amend("ann", f"graph:{graph_id}:leg:1", 53 * CENT, None, 1)
+    assert [row["qty_1e8"] for row in scene.fills()] == [4 * ONE, 4 * ONE]
+    assert states(scene, graph_id) == {"leg": "filled", "next": "working"}
+
+
+def test_a_resting_order_that_fills_in_several_prints_of_one_turn_is_filled(scene: Scene) -> None:
+    graph_id = scene.send(
+        node("leg", KALSHI.slug, "buy", 8, 0.51),
+        node("next", POLY.slug, "buy", 8, 0.30, activation="wait"),
+        edges=[edge("on_full_fill")],
+    )
+    book, prints = scene.books[KALSHI.key], []
+    for at in range(2):
+        taker = Order(f"{CROWD}taker{at}", CROWD, Side.SELL, 51 * CENT, 4 * ONE)
+        prints += [Print(at, KALSHI.key, trade) for trade in book.submit(taker).trades]
+    scene.desk.advance(prints, 2)
+    assert len(scene.fills()) == 2
+    assert states(scene, graph_id) == {"leg": "filled", "next": "working"}
+
+
+def test_an_order_that_trades_and_then_meets_its_owner_is_cancelled_after_its_last_trade(
+    scene: Scene,
+) -> None:
+    for _ in range(2):
+        scene.crowd(KALSHI.key, Side.SELL, 51 * CENT, 3 * ONE)
+    scene.send(node("own", KALSHI.slug, "sell", 1, 0.51))
+    graph_id = scene.send(
+        node("leg", KALSHI.slug, "buy", 9, 0.51),
+        node("next", POLY.slug, "buy", 8, 0.30, activation="wait"),
+        edges=[edge("on_fill_ratio", fill_ratio_gte=0.5)],
+    )
+    assert len(scene.fills()) == 2
+    assert states(scene, graph_id) == {"leg": "cancelled", "next": "working"}
+
+
 def test_a_time_out_sends_the_fall_back(scene: Scene) -> None:
     scene.send(
         node("patient", KALSHI.slug, "buy", 1, 0.40),
@@ -364,6 +425,37 @@ def test_an_amended_order_fills_at_its_new_size(scene: Scene) -> None:
     assert scene.status(graph_id) == "completed"
     assert scene.desk.amend("ann", name, None, ONE, 2) is None
     assert scene.desk.amend("bob", name, None, ONE, 2) is None
+
+
+@pytest.mark.parametrize("fired", [edge("on_cancel"), edge("on_done")])
+@pytest.mark.parametrize("policy", ["cancel_newest", "cancel_both", "decrement"])
+def test_an_amendment_into_an_own_order_ends_the_node_as_a_cancel_does(
+    scene: Scene, fired: dict[str, Any], policy: str
+) -> None:
+    scene.send(node("own", KALSHI.slug, "sell", 5, 0.51))
+    graph_id = scene.send(
+        node("leg", KALSHI.slug, "buy", 5, 0.40, self_trade=policy),
+        node("next", POLY.slug, "buy", 8, 0.30, activation="wait"),
+        edges=[fired],
+    )
+    receipt = scene.desk.amend("ann", f"graph:{graph_id}:leg:1", 51 * CENT, None, 1)
+    assert receipt is not None
+    assert receipt.order.status is Status.CANCELLED
+    assert states(scene, graph_id) == {"leg": "cancelled", "next": "working"}
+    scene.desk.cancel_order("ann", f"graph:{graph_id}:next:2", 2)
+    assert scene.status(graph_id) == "cancelled"
+    assert graph_id not in scene.desk.active_graphs("ann")
+
+
+def test_of_a_slice_that_an_amendment_cancels_no_other_slice_follows(scene: Scene) -> None:
+    scene.send(node("own", KALSHI.slug, "sell", 5, 0.51))
+    graph_id = scene.send(
+        node("slow", KALSHI.slug, "buy", 4, 0.40, policy="twap", horizon_ms=4_000)
+    )
+    scene.desk.amend("ann", f"graph:{graph_id}:slow:1", 51 * CENT, None, 1)
+    assert scene.status(graph_id) == "cancelled"
+    scene.desk.advance([], 9 * SECOND_NS)
+    assert [row["status"] for row in scene.orders()] == ["open", "cancelled"]
 
 
 def test_an_amendment_has_to_be_paid_as_well(scene: Scene) -> None:
@@ -411,6 +503,17 @@ def test_the_kill_switch_holds_everything_back_but_cancels_nothing(scene: Scene)
     scene.desk.clear("ann")
     scene.desk.resume("ann", graph_id, 3)
     assert scene.status(graph_id) == "completed"
+
+
+def test_a_resumed_graph_is_told_as_changed_also_when_nothing_was_held(scene: Scene) -> None:
+    graph_id = scene.send(node("leg", KALSHI.slug, "buy", 1, 0.40))
+    scene.desk.halt("ann")
+    scene.desk.clear("ann")
+    scene.desk.take_changes()
+    scene.desk.resume("ann", graph_id, 1)
+    assert list(scene.desk.take_changes().graphs) == [("ann", graph_id)]
+    scene.desk.resume("ann", graph_id, 2)
+    assert not scene.desk.take_changes()
 
 
 def test_the_kill_switch_holds_slices_and_amendments_back(scene: Scene) -> None:
