@@ -127,10 +127,12 @@ class Trade(NamedTuple):
 class Receipt:
     """What became of one submission or amendment.
 
-    `removed` are resting orders that self-trade prevention took off the book.
+    `removed` are resting orders that self-trade prevention took off the book, `cut` those that it
+    left there with less.
     """
 
     order: Order
     rejection: Rejection | None
     trades: list[Trade]
     removed: list[Order]
+    cut: list[Order] = field(default_factory=list)

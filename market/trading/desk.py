@@ -321,6 +321,9 @@ class Desk:
         for trade in receipt.trades:
             self.journal.changes.prints.append(Print(now_ns, placed.key, trade))
             self._book(placed.key, trade, now_ns)
+        for order in receipt.cut:
+            if (other := self._placed.get(order.order_id)) is not None:
+                self.journal.order(other)
         for order in receipt.removed:
             self._gone(order, now_ns)
 
