@@ -105,10 +105,13 @@ class Desk:
         for one in sorted(placed, key=lambda one: one.created_ns):
             self._placed[one.order.order_id] = one
             if one.order.is_live:
+                # It bound no more than the fee of a maker: a taker's could be more than there is.
+                one.order.is_put_back = True
                 receipt = self.books.open(one.key).submit(one.order)
                 one.reason = receipt.rejection
                 self.journal.order(one)
                 self._digest(one, receipt, now_ns)
+                one.order.is_put_back = False
                 ended = _ENDS.get(one.order.status, NodeState.EXPIRED)
                 self._close(one.entry, one.node.node_id, ended, now_ns, one.reason)
         self._drain(now_ns)
@@ -331,7 +334,7 @@ class Desk:
         """One trade: the ledger, and the fill of each side that is one of ours."""
         rules = self.books[key].rules
         self.ledger.apply(key, trade, rules)
-        for order, is_taker in ((trade.maker, False), (trade.taker, True)):
+        for order, is_taker in trade.sides:
             self.journal.position(order.owner, key)
             placed = self._placed.get(order.order_id)
             if placed is None:

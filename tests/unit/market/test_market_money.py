@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from test_market_desk import CENT, KALSHI, LISTED, ONE, Scene, node
+import pytest
+from test_market_desk import CENT, COINBASE, DOLLAR, KALSHI, LISTED, ONE, Scene, node
 
-from market.engine import Side, VenueBooks
+from market.engine import BookKey, Side, VenueBooks
 from market.fixed_point import MONEY_SCALE
 from market.trading import Desk
+from market.trading.admission import PREDICTIONS
 from market.trading.kept import KeptGraph, graph_state, order_state, restored
 
 
@@ -44,6 +46,10 @@ class Kept:
         return restored(kept, LISTED)
 
 
+def free_cash(scene: Scene) -> int:
+    return scene.ledger.free_cash_1e17("ann", PREDICTIONS)
+
+
 def with_cash(cash_1e17: int) -> Scene:
     """A scene with empty books in which `ann` has that much."""
     made = Scene()
@@ -73,3 +79,43 @@ def test_a_cut_that_an_amendment_made_is_kept_as_well() -> None:
     kept.restore()
     scene.crowd(KALSHI.key, Side.SELL, 50 * CENT, 20 * ONE)
     assert sum(row["qty_1e8"] for row in scene.fills()) == 6 * ONE
+
+
+@pytest.mark.parametrize(
+    ("key", "symbol", "side", "price_1e9", "bound_1e17"),
+    [
+        (COINBASE, "BTC-USD", Side.BUY, 100 * DOLLAR, 1_004 * MONEY_SCALE),
+        (KALSHI.key, KALSHI.slug, Side.BUY, 50 * CENT, 5 * MONEY_SCALE),
+        (KALSHI.key, KALSHI.slug, Side.SELL, 50 * CENT, 5 * MONEY_SCALE),
+    ],
+)
+def test_what_rested_before_a_restart_pays_as_the_maker_that_it_was(
+    key: BookKey, symbol: str, side: Side, price_1e9: int, bound_1e17: int
+) -> None:
+    # Enough to submit it, and then no more than what it binds while it rests.
+    scene = with_cash(2_000 * MONEY_SCALE)
+    kept = Kept(scene)
+    price = price_1e9 / DOLLAR
+    graph_id = scene.send(node("leg", symbol, side.value, 10, price, venue=key.venue))
+    scene.ledger.account("ann").cash_1e17 = bound_1e17
+    kept.crash()
+    scene.crowd(key, side.opposite, price_1e9, 4 * ONE)
+    kept.restore()
+    assert [row["qty_1e8"] for row in scene.fills()] == [4 * ONE]
+    assert [fill.is_taker for fill in scene.desk.fills] == [False]
+    assert free_cash(scene) >= 0
+    scene.crowd(key, side.opposite, price_1e9, 6 * ONE)
+    assert free_cash(scene) == 0
+    assert scene.status(graph_id) == "completed"
+
+
+def test_an_order_that_was_put_back_and_is_amended_takes_as_any_other() -> None:
+    scene = with_cash(1_000 * MONEY_SCALE)
+    kept = Kept(scene)
+    graph_id = scene.send(node("leg", KALSHI.slug, "buy", 10, 0.40))
+    kept.crash()
+    scene.crowd(KALSHI.key, Side.SELL, 50 * CENT, 20 * ONE)
+    kept.restore()
+    assert scene.fills() == []
+    assert scene.desk.amend("ann", f"graph:{graph_id}:leg:1", 50 * CENT, None, 1) is not None
+    assert [(fill.is_taker, fill.fee_1e17 > 0) for fill in scene.desk.fills] == [(True, True)]
