@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_market_desk import CENT, COINBASE, DOLLAR, KALSHI, LISTED, ONE, Scene, node
 
-from market.engine import BookKey, Side, VenueBooks
+from market.engine import BookKey, Rejection, Side, VenueBooks
 from market.fixed_point import MONEY_SCALE
 from market.trading import Desk
 from market.trading.admission import PREDICTIONS
@@ -119,3 +121,63 @@ def test_an_order_that_was_put_back_and_is_amended_takes_as_any_other() -> None:
     assert scene.fills() == []
     assert scene.desk.amend("ann", f"graph:{graph_id}:leg:1", 50 * CENT, None, 1) is not None
     assert [(fill.is_taker, fill.fee_1e17 > 0) for fill in scene.desk.fills] == [(True, True)]
+
+
+def invested(symbol: str, price: float) -> Scene:
+    """A scene in which `ann` holds ten contracts and no free cash at all."""
+    scene = with_cash(1_000 * MONEY_SCALE)
+    scene.crowd(KALSHI.key, Side.SELL, 50 * CENT, 10 * ONE)
+    scene.crowd(KALSHI.key, Side.BUY, 49 * CENT, 10 * ONE)
+    scene.send(node("first", symbol, "buy", 10, price))
+    scene.ledger.account("ann").cash_1e17 -= free_cash(scene)
+    assert free_cash(scene) == 0
+    return scene
+
+
+YES, NO = (KALSHI.slug, 0.50), (f"{KALSHI.slug}:NO", 0.51)
+
+
+@pytest.mark.parametrize(("symbol", "price"), [YES, NO])
+def test_who_is_invested_sells_what_they_hold(symbol: str, price: float) -> None:
+    for limit in (0.40, None):
+        scene = invested(symbol, price)
+        for side in (Side.BUY, Side.SELL):
+            scene.crowd(KALSHI.key, side, (50 if side is Side.SELL else 49) * CENT, 10 * ONE)
+        assert scene.reasons(scene.send(node("out", symbol, "sell", 10, limit))) == []
+        assert len(scene.fills()) == 2
+        assert free_cash(scene) > 0
+
+
+@pytest.mark.parametrize(("symbol", "price"), [YES, NO])
+def test_a_holding_is_promised_once_and_the_rest_is_paid(symbol: str, price: float) -> None:
+    scene = invested(symbol, price)
+    graphs = [scene.send(node("out", symbol, "sell", qty, 0.90)) for qty in (7, 4, 3, 1)]
+    assert [scene.status(one) for one in graphs] == ["active", "failed", "active", "failed"]
+    scene.ledger.deposit("ann", MONEY_SCALE // 2)
+    assert scene.status(scene.send(node("more", symbol, "sell", 1, 0.90))) == "active"
+    name = "graph:graph_2:out:1"
+    receipt = scene.desk.amend("ann", name, None, 20 * ONE, 1)
+    assert receipt is not None
+    assert receipt.rejection is Rejection.CANNOT_PAY
+
+
+CENTS = st.integers(5, 95)
+SENDS = st.tuples(
+    st.sampled_from([KALSHI.slug, f"{KALSHI.slug}:NO"]),
+    st.sampled_from(["buy", "sell"]),
+    st.integers(1, 12),
+    st.one_of(st.none(), CENTS),
+)
+CROWD_SENDS = st.tuples(st.just(""), st.sampled_from(["buy", "sell"]), st.integers(1, 12), CENTS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(SENDS, CROWD_SENDS), max_size=40), st.integers(1, 12))
+def test_cash_is_never_below_zero(sent: list[tuple[str, str, int, int | None]], usd: int) -> None:
+    scene = with_cash(usd * MONEY_SCALE)
+    for symbol, side, qty, cents in sent:
+        if symbol:
+            scene.send(node("one", symbol, side, qty, None if cents is None else cents / 100))
+        else:
+            scene.crowd(KALSHI.key, Side(side), (cents or 0) * CENT, qty * ONE)
+        assert free_cash(scene) >= 0
