@@ -162,6 +162,8 @@ class OrderBook:
                 if maker.status is Status.CANCELLED:
                     self._take_off(maker)
                     receipt.removed.append(maker)
+                elif taker.self_trade is SelfTrade.DECREMENT:
+                    receipt.cut.append(maker)
                 if taker.status is Status.CANCELLED:
                     return
                 continue

@@ -40,7 +40,7 @@ class Ledger:
         """Book one trade: money to the seller, quantity to the buyer, fees from both."""
         self._move(key, trade.buyer, trade.qty_1e8, -trade.notional_1e17)
         self._move(key, trade.seller, -trade.qty_1e8, trade.notional_1e17)
-        for order, is_taker in ((trade.maker, False), (trade.taker, True)):
+        for order, is_taker in trade.sides:
             account = self.account(order.owner)
             fee_1e17 = rules.fee_1e17(trade.price_1e9, trade.qty_1e8, is_taker=is_taker)
             account.cash_1e17 -= fee_1e17

@@ -69,7 +69,8 @@ class Order:
 
     `price_1e9` is the limit, None for a market order. `qty_1e8` is the whole quantity and
     `open_1e8` the part that has not traded, also after a cancel. `is_for_no` marks an order for
-    NO in a book of YES: what it is worth counts in prices of NO.
+    NO in a book of YES: what it is worth counts in prices of NO. `is_put_back` marks one that
+    rested in an earlier book and enters this one: it pays as the maker that it was.
     """
 
     order_id: str
@@ -82,6 +83,7 @@ class Order:
     self_trade: SelfTrade = SelfTrade.CANCEL_NEWEST
     expires_ns: int | None = None
     is_for_no: bool = False
+    is_put_back: bool = False
     status: Status = Status.OPEN
     open_1e8: int = field(init=False)
 
@@ -118,6 +120,11 @@ class Trade(NamedTuple):
         return self.taker if self.maker.side is Side.BUY else self.maker
 
     @property
+    def sides(self) -> tuple[tuple[Order, bool], tuple[Order, bool]]:
+        """Both orders, and whether each pays the fee of a taker."""
+        return (self.maker, False), (self.taker, not self.taker.is_put_back)
+
+    @property
     def notional_1e17(self) -> int:
         """The money that changed hands, exact."""
         return self.price_1e9 * self.qty_1e8
@@ -127,10 +134,12 @@ class Trade(NamedTuple):
 class Receipt:
     """What became of one submission or amendment.
 
-    `removed` are resting orders that self-trade prevention took off the book.
+    `removed` are resting orders that self-trade prevention took off the book, `cut` those that it
+    left there with less.
     """
 
     order: Order
     rejection: Rejection | None
     trades: list[Trade]
     removed: list[Order]
+    cut: list[Order] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from market.engine import BookKey, Ledger, Order, OrderBook, Side, VenueBooks
+from market.engine import Account, BookKey, Ledger, Order, OrderBook, Side, VenueBooks
 from market.fixed_point import ONE_DOLLAR_1E9, money_float, qty_float
 from market.symbols.models import PREDICTION_VENUES
 
@@ -26,11 +26,11 @@ def refusal(
         if order.open_1e8 <= free:
             return None
         return f"holds {qty_float(max(free, 0))} to sell on {key.venue}; buy it there first"
-    # Only what opens a position has to be paid: closing one gives money back.
-    closing = max((-held if order.side is Side.BUY else held) - same_side, 0)
+    # Only what opens a position has to be paid: closing one gives more back than its fee.
+    closing = max(_closable(held, order.side) - same_side, 0)
     opening = max(order.open_1e8 - closing, 0)
     need = _cost(order, opening, books.open(key), is_prediction=is_prediction)
-    bound = sum(_resting_cost(at, one, books) for at, one in resting)
+    bound = _bound(resting, ledger.account(order.owner), books)
     free_cash = ledger.free_cash_1e17(order.owner, PREDICTIONS) - bound
     if not need or need <= free_cash:
         return None
@@ -41,11 +41,11 @@ def refusal(
 
 
 def _cost(order: Order, qty_1e8: int, book: OrderBook, *, is_prediction: bool) -> int:
-    """What an order costs at most, with its fee; a market order what the book asks for it."""
+    """What `qty_1e8` of an order costs at most, with its fee; at market what the book asks."""
     price = order.price_1e9 or _reached_price(order, book)
     if price is None:
         return 0
-    fee = book.rules.fee_1e17(price, order.open_1e8, is_taker=True)
+    fee = book.rules.fee_1e17(price, qty_1e8, is_taker=True)
     is_sale = is_prediction and order.side is Side.SELL
     return (ONE_DOLLAR_1E9 - price if is_sale else price) * qty_1e8 + fee
 
@@ -61,10 +61,28 @@ def _reached_price(order: Order, book: OrderBook) -> int | None:
     return price
 
 
-def _resting_cost(key: BookKey, order: Order, books: VenueBooks) -> int:
-    """What a resting order binds, with the fee of the maker that it will be."""
+def _closable(held_1e8: int, side: Side) -> int:
+    """How much of a position an order of that side could close: YES is sold, NO bought back."""
+    return max(-held_1e8 if side is Side.BUY else held_1e8, 0)
+
+
+def _bound(resting: Iterable[tuple[BookKey, Order]], account: Account, books: VenueBooks) -> int:
+    """What resting orders bind; a position is promised once, to the oldest that close it."""
+    left: dict[tuple[BookKey, Side], int] = {}
+    bound = 0
+    for key, order in resting:
+        at = key, order.side
+        free = left.setdefault(at, _closable(account.qty_1e8.get(key, 0), order.side))
+        closing = min(free, order.open_1e8)
+        left[at] -= closing
+        bound += _resting_cost(key, order, order.open_1e8 - closing, books)
+    return bound
+
+
+def _resting_cost(key: BookKey, order: Order, qty_1e8: int, books: VenueBooks) -> int:
+    """What `qty_1e8` of a resting order binds, with the fee of the maker that it will be."""
     price = order.price_1e9 or 0
-    fee = books.open(key).rules.fee_1e17(price, order.open_1e8, is_taker=False)
+    fee = books.open(key).rules.fee_1e17(price, qty_1e8, is_taker=False)
     if order.side is Side.BUY:
-        return price * order.open_1e8 + fee
-    return (ONE_DOLLAR_1E9 - price) * order.open_1e8 + fee if key.venue in PREDICTIONS else 0
+        return price * qty_1e8 + fee
+    return (ONE_DOLLAR_1E9 - price) * qty_1e8 + fee if key.venue in PREDICTIONS else 0

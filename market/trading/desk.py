@@ -52,10 +52,9 @@ class Desk:
     def submit(self, owner: str, body: Any, now_ns: int, request: str | None = None) -> GraphEntry:
         """Start a graph; the same `graph_id` with the same body is the graph it already is.
 
-        `request` names the submission for whoever keeps it.
-
-        What a venue or the owner's means refuse is a rejected node, with its reason. Raises
-        GraphInvalidError, GraphConflictError, and TradingHaltedError after a kill switch.
+        `request` names the submission for whoever keeps it. What a venue or the owner's means
+        refuse is a rejected node, with its reason. Raises GraphInvalidError, GraphConflictError,
+        and TradingHaltedError after a kill switch.
         """
         spec = parse_graph(body, self.catalogue)
         digest = digest_of(body)
@@ -76,11 +75,8 @@ class Desk:
 
     def advance(self, prints: Iterable[Print], now_ns: int) -> None:
         """Book what a source traded, send slices that are due, and fire time-outs."""
-        self._book(
-            one
-            for one in prints
-            if one.trade.maker.owner != CROWD or one.trade.taker.owner != CROWD
-        )
+        crowd = {CROWD}
+        self._book(p for p in prints if {p.trade.maker.owner, p.trade.taker.owner} != crowd)
         self._drain(now_ns)
         for entry in list(self._timed.values()):
             if not entry.run.is_paused:
@@ -107,10 +103,12 @@ class Desk:
         for one in sorted(placed, key=lambda one: one.created_ns):
             self._placed[one.order.order_id] = one
             if one.order.is_live:
+                # It bound no more than the fee of a maker: a taker's could be more than there is.
+                one.order.is_put_back = True
                 receipt = self.books.open(one.key).submit(one.order)
                 one.reason = receipt.rejection
-                self.journal.order(one)
                 self._digest(one, receipt, now_ns)
+                one.order.is_put_back = False
                 ended = _ENDS.get(one.order.status, NodeState.EXPIRED)
                 self._close(one.entry, one.node.node_id, ended, now_ns, one.reason)
         self._drain(now_ns)
@@ -325,6 +323,8 @@ class Desk:
         prints = [Print(now_ns, placed.key, trade) for trade in receipt.trades]
         self.journal.changes.prints += prints
         self._book(prints)
+        for cut in filter(None, (self._placed.get(order.order_id) for order in receipt.cut)):
+            self.journal.order(cut)
         for order in receipt.removed:
             self._gone(order, now_ns)
 
@@ -342,7 +342,7 @@ class Desk:
         """One trade: the ledger, and the fill of each side that is one of ours."""
         rules = self.books[key].rules
         self.ledger.apply(key, trade, rules)
-        for order, is_taker in ((trade.maker, False), (trade.taker, True)):
+        for order, is_taker in trade.sides:
             self.journal.position(order.owner, key)
             placed = self._placed.get(order.order_id)
             if placed is None:

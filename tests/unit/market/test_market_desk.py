@@ -253,7 +253,7 @@ def test_what_rests_to_close_a_position_closes_it_once(scene: Scene) -> None:
     scene.send(node("leg", KALSHI.slug, "buy", 10, 0.52))
     closing = node("leg", KALSHI.slug, "sell", 10, 0.60)
     assert scene.status(scene.send(closing)) == "active"
-    spent = node("order", "BTC-USD", "buy", 9.95, 99, venue="kraken")
+    spent = node("order", "BTC-USD", "buy", 9.99, 99, venue="kraken")
     assert scene.status(scene.send(spent)) == "active"
     assert scene.status(scene.send(closing)) == "failed"
 
