@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_market_desk import CENT, COINBASE, DOLLAR, KALSHI, LISTED, ONE, Scene, node
 
 from market.engine import BookKey, Rejection, Side, VenueBooks
+from market.errors import GraphInvalidError
 from market.fixed_point import MONEY_SCALE
 from market.trading import Desk
 from market.trading.admission import PREDICTIONS
@@ -198,3 +199,12 @@ def test_an_amendment_that_misses_by_float_noise_is_the_one_that_was_meant() -> 
             refused = scene.desk.amend("ann", name, price, qty, 2)
             assert refused is not None
             assert refused.rejection in (Rejection.OFF_TICK, Rejection.OFF_LOT)
+
+
+def test_no_caller_may_ask_to_trade_with_themselves() -> None:
+    scene = with_cash(MONEY_SCALE)
+    for word in ("allow", "ALLOW"):
+        with pytest.raises(GraphInvalidError) as refused:
+            scene.send(node("one", KALSHI.slug, "buy", 1, 0.40, self_trade=word))
+        assert f"nodes.0.execution.self_trade: {word!r} is unknown" in str(refused.value)
+        assert str(refused.value).endswith("cancel_newest, cancel_oldest, cancel_both, decrement")
