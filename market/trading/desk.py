@@ -176,7 +176,8 @@ class Desk:
         if placed is None:
             return None
         self._check_halt(owner)
-        price = None if limit_1e9 is None else turned(limit_1e9, placed.node.instrument)
+        rules = self.books[placed.key].rules
+        price, qty_1e8 = routing.change(placed.node, rules, limit_1e9, qty_1e8)
         if not self._can_pay(placed, price, qty_1e8):
             return Receipt(placed.order, Rejection.CANNOT_PAY, [], [])
         before = placed.order.qty_1e8

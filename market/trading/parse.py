@@ -106,6 +106,9 @@ def _execution(body: Body, node_path: str) -> Execution:
         tif = word(TimeInForce, _TIF_ALIASES.get(str(tif).lower(), tif), f"{path}.tif")
     if tif is TimeInForce.GTD:
         raise GraphInvalidError(f"{path}.tif", "give gtc, and an edge or a cancel to end it")
+    # Sources of prices alone may trade with themselves: their orders stand for many people.
+    wanted = body.get("self_trade") or SelfTrade.CANCEL_NEWEST
+    self_trade = word(SelfTrade, wanted, f"{path}.self_trade", but=SelfTrade.ALLOW)
     slices = 1
     if str(body.get("policy") or "").lower() in _PACED:
         if not horizon:
@@ -117,7 +120,7 @@ def _execution(body: Body, node_path: str) -> Execution:
         max_slippage_bps=slippage,
         horizon_ms=horizon,
         slices=slices,
-        self_trade=word(SelfTrade, body.get("self_trade") or "cancel_newest", f"{path}.self_trade"),
+        self_trade=self_trade,
     )
 
 

@@ -49,6 +49,16 @@ def child(node: Node, book: OrderBook, name: str, owner: str, qty_1e8: int) -> O
     )
 
 
+def change(
+    node: Node, rules: VenueRules, limit_1e9: int | None, qty_1e8: int | None
+) -> tuple[int | None, int | None]:
+    """An amendment in the book's prices, with the float noise of the wire forgiven."""
+    price = None
+    if limit_1e9 is not None:
+        price = turned(snapped(limit_1e9, rules.tick_1e9), node.instrument)
+    return price, None if qty_1e8 is None else snapped(qty_1e8, rules.lot_1e8)
+
+
 def slices(qty_1e8: int, lot_1e8: int, count: int) -> Sequence[int]:
     """A quantity in `count` parts on the venue's lot, fewer when there are not enough lots.
 

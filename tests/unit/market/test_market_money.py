@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_market_desk import CENT, COINBASE, DOLLAR, KALSHI, LISTED, ONE, Scene, node
 
 from market.engine import BookKey, Rejection, Side, VenueBooks
+from market.errors import GraphInvalidError
 from market.fixed_point import MONEY_SCALE
 from market.trading import Desk
 from market.trading.admission import PREDICTIONS
@@ -181,3 +182,29 @@ def test_cash_is_never_below_zero(sent: list[tuple[str, str, int, int | None]], 
         else:
             scene.crowd(KALSHI.key, Side(side), (cents or 0) * CENT, qty * ONE)
         assert free_cash(scene) >= 0
+
+
+def test_an_amendment_that_misses_by_float_noise_is_the_one_that_was_meant() -> None:
+    for symbol in (KALSHI.slug, f"{KALSHI.slug}:NO"):
+        scene = with_cash(1_000 * MONEY_SCALE)
+        graph_id = scene.send(node("leg", symbol, "buy", 5, 0.40))
+        # As int(8.2 * 1e8) is 819999999; what misses by more is refused as ever.
+        name = f"graph:{graph_id}:leg:1"
+        receipt = scene.desk.amend("ann", name, 290_000_000 - 1, 8 * ONE - 1, 1)
+        assert receipt is not None
+        assert receipt.rejection is None
+        (row,) = scene.orders()
+        assert (row["price_1e9"], row["qty_1e8"]) == (29 * CENT, 8 * ONE)
+        for price, qty in ((29 * CENT + 3, None), (None, 8 * ONE - 3)):
+            refused = scene.desk.amend("ann", name, price, qty, 2)
+            assert refused is not None
+            assert refused.rejection in (Rejection.OFF_TICK, Rejection.OFF_LOT)
+
+
+def test_no_caller_may_ask_to_trade_with_themselves() -> None:
+    scene = with_cash(MONEY_SCALE)
+    for word in ("allow", "ALLOW"):
+        with pytest.raises(GraphInvalidError) as refused:
+            scene.send(node("one", KALSHI.slug, "buy", 1, 0.40, self_trade=word))
+        assert f"nodes.0.execution.self_trade: {word!r} is unknown" in str(refused.value)
+        assert str(refused.value).endswith("cancel_newest, cancel_oldest, cancel_both, decrement")

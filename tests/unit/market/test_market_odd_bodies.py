@@ -51,7 +51,7 @@ GRAPH: dict[str, Any] = {
                 "horizon_ms": 5_000,
                 "tif": "gtc",
                 "max_slippage_bps": 10,
-                "self_trade": "allow",
+                "self_trade": "decrement",
             },
             "activation": "root",
         },
