@@ -75,8 +75,7 @@ class Desk:
 
     def advance(self, prints: Iterable[Print], now_ns: int) -> None:
         """Book what a source traded, send slices that are due, and fire time-outs."""
-        crowd = {CROWD}
-        self._book(p for p in prints if {p.trade.maker.owner, p.trade.taker.owner} != crowd)
+        self._book(p for p in prints if {p.trade.maker.owner, p.trade.taker.owner} != {CROWD})
         self._drain(now_ns)
         for entry in list(self._timed.values()):
             if not entry.run.is_paused:
