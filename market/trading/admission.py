@@ -55,7 +55,9 @@ def _reached_price(order: Order, book: OrderBook) -> int | None:
     ladder = book.asks if order.side is Side.BUY else book.bids
     price, found = None, 0
     for level in ladder.walk():
-        price, found = level.price_1e9, found + level.qty_1e8
+        # Its owner's own orders do not trade with it: it may go on behind them.
+        own = sum(one.open_1e8 for one in level.orders.values() if one.owner == order.owner)
+        price, found = level.price_1e9, found + level.qty_1e8 - own
         if found >= order.open_1e8:
             break
     return price

@@ -168,20 +168,35 @@ SENDS = st.tuples(
     st.sampled_from(["buy", "sell"]),
     st.integers(1, 12),
     st.one_of(st.none(), CENTS),
+    st.sampled_from(["cancel_newest", "cancel_oldest", "cancel_both", "decrement"]),
 )
-CROWD_SENDS = st.tuples(st.just(""), st.sampled_from(["buy", "sell"]), st.integers(1, 12), CENTS)
+CROWD_SENDS = st.tuples(
+    st.just(""), st.sampled_from(["buy", "sell"]), st.integers(1, 12), CENTS, st.just("")
+)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(SENDS, CROWD_SENDS), max_size=40), st.integers(1, 12))
-def test_cash_is_never_below_zero(sent: list[tuple[str, str, int, int | None]], usd: int) -> None:
+def test_cash_is_never_below_zero(
+    sent: list[tuple[str, str, int, int | None, str]], usd: int
+) -> None:
     scene = with_cash(usd * MONEY_SCALE)
-    for symbol, side, qty, cents in sent:
+    for symbol, side, qty, cents, word in sent:
+        price = None if cents is None else cents / 100
         if symbol:
-            scene.send(node("one", symbol, side, qty, None if cents is None else cents / 100))
+            scene.send(node("one", symbol, side, qty, price, self_trade=word))
         else:
             scene.crowd(KALSHI.key, Side(side), (cents or 0) * CENT, qty * ONE)
         assert free_cash(scene) >= 0
+
+
+def test_a_market_order_pays_for_what_lies_behind_its_owners_own() -> None:
+    scene = with_cash(12 * MONEY_SCALE)
+    scene.send(node("own", KALSHI.slug, "sell", 10, 0.50))
+    scene.crowd(KALSHI.key, Side.SELL, 90 * CENT, 10 * ONE)
+    graph_id = scene.send(node("over", KALSHI.slug, "buy", 10, None, self_trade="cancel_oldest"))
+    assert scene.status(graph_id) == "failed"
+    assert free_cash(scene) >= 0
 
 
 def test_an_amendment_that_misses_by_float_noise_is_the_one_that_was_meant() -> None:
