@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify
 from flask_smorest import Api
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -58,16 +58,9 @@ def init_app(app: Flask) -> None:
         app.register_error_handler(kind, _database_away)
     app.register_error_handler(DBAPIError, _by_connection)
     app.register_error_handler(RedisError, _redis_away)
-    app.before_request(_refuse_nul)
     app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(ValueError, _number_too_long)
     app.register_error_handler(Exception, _unexpected)
-
-
-def _refuse_nul() -> None:
-    # PostgreSQL raises when it is asked for one.
-    if any("\0" in str(value) for value in (request.view_args or {}).values()):
-        raise NotFoundError("there is nothing at this path: no name or id has a NUL character")
 
 
 def answer(error: AppError) -> Response:

@@ -2,10 +2,7 @@
 
 import time
 
-from sqlalchemy import select
-
-from app.clients.models import ApiKey
-from app.clients.service import is_valid
+from app.clients.service import valid_keys
 from app.database import Database
 
 _LOOK_EVERY_S = 2.0
@@ -30,8 +27,7 @@ class KeyWatch:
         if now_s - looked_at_s < _LOOK_EVERY_S:
             return is_held
         with self._database.reading() as session:
-            valid = select(ApiKey.key_id).where(ApiKey.key_id == key_id, is_valid())
-            is_held = session.scalar(valid) is not None
+            is_held = key_id in valid_keys(session, [key_id])
         if len(self._seen) >= _MOST_REMEMBERED:
             self._seen.clear()
         self._seen[key_id] = now_s, is_held

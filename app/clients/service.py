@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -108,6 +108,12 @@ def is_valid() -> ColumnElement[bool]:
     """The condition that a key is neither revoked nor beyond its grace."""
     has_time = ApiKey.expires_at.is_(None) | (ApiKey.expires_at > database_now())
     return ApiKey.revoked_at.is_(None) & has_time
+
+
+def valid_keys(session: Session, key_ids: Collection[str]) -> set[str]:
+    """Those of the keys that were neither revoked nor ran out."""
+    query = select(ApiKey.key_id).where(ApiKey.key_id.in_(key_ids), is_valid())
+    return set(session.scalars(query))
 
 
 def ensure_client(session: Session, code: str) -> Client:

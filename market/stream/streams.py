@@ -10,12 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from websockets.frames import CloseCode
 
-from app.clients.models import ApiKey
-from app.clients.service import Principal, is_valid
+from app.clients.service import Principal, valid_keys
 from app.database import Database
 from app.errors import UnavailableError
 from market.stream.connection import Connection, text_frame
@@ -151,8 +149,7 @@ class Streams:
         keys = {one.principal.key_id for one in connections}
         if keys:
             with self._database.reading() as session:
-                valid = select(ApiKey.key_id).where(ApiKey.key_id.in_(keys), is_valid())
-                keys.difference_update(session.scalars(valid))
+                keys -= valid_keys(session, keys)
         for one in connections:
             if one.principal.key_id in keys:
                 one.close(CloseCode.POLICY_VIOLATION, "the API key was revoked, or ran out")

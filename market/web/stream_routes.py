@@ -10,7 +10,6 @@ from typing import Any
 from flask import Response, g, request
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields
-from sqlalchemy import select
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
@@ -19,8 +18,7 @@ from app.api.auth import REQUIRES_KEY, caller, requires_key
 from app.api.context import services
 from app.api.envelope import answer
 from app.api.schema import RequestSchema
-from app.clients.models import ApiKey
-from app.clients.service import Principal, Scope, is_valid
+from app.clients.service import Principal, Scope, valid_keys
 from app.errors import AppError, BadRequestError, UnauthorizedError, UnavailableError
 from market.stream import tickets
 from market.web.context import market
@@ -130,7 +128,6 @@ class _Switched(Response):
 def _redeemed(ticket: str) -> Principal:
     principal = tickets.redeem(services().redis, ticket)
     with services().database.reading() as session:
-        valid = select(ApiKey.key_id).where(ApiKey.key_id == principal.key_id, is_valid())
-        if session.scalar(valid) is None:
+        if not valid_keys(session, [principal.key_id]):
             raise UnauthorizedError("the key of this ticket was revoked, or ran out")
     return principal

@@ -44,14 +44,9 @@ def production(
 ) -> Iterator[ProcfilePlatform]:
     """The Procfile's processes on PostgreSQL, which end without a trace as well."""
     url = postgres.url(postgres.create_database())
-    platform = ProcfilePlatform(tmp_path_factory.mktemp("production"), url, **_SETTINGS)
-    try:
-        platform.start()
+    folder = tmp_path_factory.mktemp("production")
+    with ProcfilePlatform.alive(folder, url, **_SETTINGS) as platform:
         yield platform
-        assert platform.end() == dict.fromkeys(platform.running, 0)
-        assert platform.remains() == []
-    finally:
-        platform.close()
 
 
 @pytest.fixture(scope="session")

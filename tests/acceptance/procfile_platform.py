@@ -10,8 +10,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from support.tools import free_port
 
@@ -143,6 +145,19 @@ class ProcfilePlatform:
         found = processes.of_platform(str(self.folder), self.runner_name)
         groups = processes.control_groups(self.runner_name)
         return [f"{p.pid} {p.command}" for p in found] + [str(group) for group in groups]
+
+    @classmethod
+    @contextmanager
+    def alive(cls, folder: Path, database_url: str, **environ: str) -> Iterator[Self]:
+        """All of it; at the end each process leaves with status 0 and without a trace."""
+        platform = cls(folder, database_url, **environ)
+        try:
+            platform.start()
+            yield platform
+            assert platform.end() == dict.fromkeys(platform.running, 0)
+            assert platform.remains() == []
+        finally:
+            platform.close()
 
     def _begin(self, name: str, line: str, environ: dict[str, str]) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:

@@ -120,7 +120,7 @@ def test_a_time_out_is_final(api: Api) -> None:
     ((epoch, begin, end),) = lives(history)
     assert epoch == 1
     # The start of Python, which a busy machine draws out, is part of its time.
-    assert 0.5 < end - begin < 2 + GRACE_S
+    assert 0.8 < end - begin < 2 + GRACE_S
     assert json.loads(said(history)[-1])["event"] == "ends"
     api.delete(row["strategy_id"])
 

@@ -49,14 +49,8 @@ def byhand(
     url = f"sqlite:///{folder}/sequence.db"
     if request.param == "postgresql":
         url = postgres.url(postgres.create_database())
-    platform = ProcfilePlatform(folder, url)
-    try:
-        platform.start()
+    with ProcfilePlatform.alive(folder, url) as platform:
         yield platform
-        assert platform.end() == dict.fromkeys(platform.running, 0)
-        assert platform.remains() == []
-    finally:
-        platform.close()
 
 
 @pytest.fixture(scope="module")
@@ -182,11 +176,12 @@ def test_secrets_are_nowhere(byhand: ProcfilePlatform, canary: Any) -> None:
         assert traces(value, places) == []
     # That there is something to be found, and that it would be.
     in_files = {"dump.rdb", "runner.log", "web.log", "flower.log", "table strategies"}
+    if byhand.database_url.startswith("sqlite"):
+        in_files |= {"sequence.db", "sequence.db-wal"}
     assert in_files <= places.keys()
     assert any(name.startswith("appendonlydir/") for name in places)
     id, run_id = row["strategy_id"], row["run_id"]
-    in_wal = {name for name in places if name.endswith("-wal")}
-    assert bool(in_wal) == byhand.database_url.startswith("sqlite")
+    in_wal = {"sequence.db-wal"} & in_files
     assert {"table strategies", *in_wal, "the API", "/api/tasks"} <= set(traces(id, places))
     assert {"dump.rdb", "the wire of Redis"} <= set(traces(run_id, places))
     assert id.encode() in places["the wire of Redis"], "the message to the runner"

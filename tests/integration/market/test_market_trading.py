@@ -132,6 +132,8 @@ def test_live_and_test_keys_of_one_client_see_nothing_of_each_other(web_process:
     error(test.get(f"/orders/{name}"), 404, "NOT_FOUND")
     error(test.get("/orders/a%00b"), 404, "NOT_FOUND")
     error(test.get("/execution_graphs/a%00b"), 404, "NOT_FOUND")
+    error(test.call("DELETE", "/orders/a%00b"), 404, "NOT_FOUND")
+    error(test.call("DELETE", "/execution_graphs/a%00b"), 404, "NOT_FOUND")
     error(test.call("DELETE", f"/orders/{name}"), 404, "NOT_FOUND")
     assert count(test) == 0
     # Another key of the same client and mode is the same account.
