@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from sandbox import bwrap, cgroups, chain
 from sandbox.config import ApiRelay
 from sandbox.errors import SandboxError
+from sandbox.locks import LockCount, open_count
 from sandbox.network.refusals import Refusal
 from sandbox.payload import Payload
 from sandbox.program import Limits, Program
@@ -101,8 +102,9 @@ def launch(run_name: str, program: Program, equipment: Equipment, place: Place) 
         if started is None and status.exit_code is None and not place.group.usage().oom_kills:
             raise SandboxError(f"the sandbox could not be set up: {_last_words(stderr_fd)}")
         limits = program.limits
-        scratch = _open_scratch(status, started)
+        scratch, lock_count = _look_inside(status, started)
         undo.callback(scratch.close)
+        undo.callback(lock_count.close)
         inodes_limited = scratch.limit_inodes(limits.inodes_max)
         place.group.limit_cpu(max(limits.start_cpu_millis, limits.cpu_millis))
         undo.pop_all()
@@ -117,6 +119,7 @@ def launch(run_name: str, program: Program, equipment: Equipment, place: Place) 
             exit_fd=exit_fd,
             started=started,
             scratch=scratch,
+            lock_count=lock_count,
             cpu_millis=limits.cpu_millis,
             isolation={
                 **_isolation(limits, equipment, place),
@@ -182,16 +185,18 @@ def _await_start(status: StatusPipe, exit_fd: int, timeout_s: float) -> Started 
     return None
 
 
-def _open_scratch(status: StatusPipe, started: Started | None) -> Scratch:
-    """Empty for a program that is gone: its file systems went with it."""
+def _look_inside(status: StatusPipe, started: Started | None) -> tuple[Scratch, LockCount]:
+    """Empty for a program that is gone: its file systems and its locks went with it."""
     if started is None or status.child_pid is None:
-        return Scratch({})
-    scratch = open_scratch(status.child_pid)
-    if scratch is None:
-        return Scratch({})
-    if wait_readable(started.pid_one_fd, 0):  # else its id may be another process's by now
-        scratch.close()
-    return scratch
+        return Scratch({}), LockCount(None)
+    with contextlib.ExitStack() as undo:
+        scratch = open_scratch(status.child_pid)
+        undo.callback(scratch.close)
+        lock_count = open_count(status.child_pid)
+        undo.callback(lock_count.close)
+        if not wait_readable(started.pid_one_fd, 0):  # else its id may be another process's by now
+            undo.pop_all()
+    return scratch, lock_count
 
 
 def _abandon(

@@ -1,75 +1,70 @@
 """File locks of a run, counted: the kernel keeps 192 bytes for each, which no control group counts.
 
 SQLite needs POSIX locks, so they cannot be refused; a run that holds absurdly many of them is
-killed. They are counted where the kernel shows them, in the fdinfo of the descriptors they were
-taken through: /proc/locks leaves out those whose taker is gone while another process, which shares
-its descriptors, holds them. The system call filter refuses the kinds that this cannot see.
+killed. They are counted in /proc/locks as the sandbox itself sees it: what a process of another pid
+namespace took is not in it. The system call filter refuses those that would be in no such list, or
+in everybody's: the locks of a process whose descriptors outlive it, and those of open files.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from sandbox.cgroups import RunGroup
+from sandbox.errors import SandboxError
 
 logger = logging.getLogger(__name__)
-MOST = 10_000
-"""Locks that a run may hold, 2 MB: a connection of SQLite takes three at a time."""
+MOST = 1_000
+"""Locks that a run may hold: a connection of SQLite takes three at a time."""
 
 _EVERY_S = 0.5
 _REST_SHARE = 4  # of the time that a round took: at most a fifth of one processor
-_WORTH_A_LOOK_CPU_S = 0.05  # 10,000 locks cost at least about that
-_LOOK_S = 0.2
 _CHUNK_BYTES = 1 << 16
-_MARK = b"lock:\t"
+# Open files and other machines (NFS) have no process id above 0, and everybody sees theirs.
+_OF_A_PROCESS = re.compile(rb" (?:READ|WRITE|UNLCK) [1-9]")
 
 
 class LockCount:
-    """The locks of one run. Not thread-safe: for the watch alone."""
+    """The locks of one run. Not thread-safe."""
 
-    def __init__(self, group: RunGroup) -> None:
-        self._group = group
-        self._looked_at_cpu_s = 0.0
-        self._is_hidden = False
+    def __init__(self, fd: int | None) -> None:
+        """`fd`: its /proc/locks; belongs to this object from now on. None: it has ended."""
+        self._fd = fd
 
     def is_over(self) -> bool:
-        """Whether it holds more than `MOST`. Looks only at runs that worked since the last look:
-        who did not cannot have taken any. Raises OSError when the group is gone."""
-        cpu_s = self._group.cpu_s()
-        if cpu_s - self._looked_at_cpu_s < _WORTH_A_LOOK_CPU_S:
+        """Whether it holds more than `MOST`; False after `close`."""
+        if self._fd is None:
             return False
-        self._looked_at_cpu_s = cpu_s
-        return self._count() > MOST
-
-    def _count(self) -> int:
-        """Stops at `MOST`, and when the look takes too long: then the next one takes the processes
-        in another order, which a program cannot foresee."""
-        pids = self._group.pids()
-        random.shuffle(pids)
-        until_s = time.monotonic() + _LOOK_S
+        os.lseek(self._fd, 0, os.SEEK_SET)
         found = 0
-        for pid in pids:
-            try:
-                found += _locks_of(pid, MOST + 1 - found, until_s)
-            except PermissionError as error:
-                self._report(error)
-            if found > MOST or time.monotonic() > until_s:
-                break
-        return found
+        while found <= MOST and (chunk := os.read(self._fd, _CHUNK_BYTES)):  # whole lines
+            found += len(_OF_A_PROCESS.findall(chunk))
+        return found > MOST
 
-    def _report(self, error: PermissionError) -> None:
-        if not self._is_hidden:
-            remedy = "give the runner CAP_SYS_PTRACE, or run it as an ordinary user"
-            found = {"run": self._group.name, "finding": str(error), "remedy": remedy}
-            logger.warning("locks_not_readable", extra=found)
-        self._is_hidden = True
+    def close(self) -> None:
+        """Let go. May be repeated."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def open_count(pid_one: int) -> LockCount:
+    """The locks of the sandbox whose first process this is; of none when it is gone.
+
+    As for `scratch.open_scratch`, bubblewrap's reaper is asked: nobody inside can make its root or
+    its /proc another. Raises `SandboxError`.
+    """
+    try:
+        return LockCount(os.open(f"/proc/{pid_one}/root/proc/locks", os.O_RDONLY | os.O_CLOEXEC))
+    except (FileNotFoundError, ProcessLookupError):
+        return LockCount(None)
+    except OSError as error:
+        raise SandboxError(f"the sandbox's file locks cannot be counted: {error}") from error
 
 
 class Watched(Protocol):
@@ -105,38 +100,3 @@ class LockWatch:
                 except Exception:
                     logger.exception("locks_not_watched", extra={"run": sandbox.run_name})
             rest_s = max(_EVERY_S, _REST_SHARE * (time.monotonic() - begun_s))
-
-
-def _locks_of(pid: int, most: int, until_s: float) -> int:
-    """Locks of one process, up to about `most`; none when it is gone meanwhile."""
-    found = 0
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for thread in _names(f"/proc/{pid}/task"):
-            folder = f"/proc/{pid}/task/{thread}/fdinfo"
-            numbers = _names(folder)
-            random.shuffle(numbers)
-            for number in numbers:
-                found += _locks_through(f"{folder}/{number}", most - found)
-                if found >= most or time.monotonic() > until_s:
-                    return found
-            if numbers:
-                break  # threads share their descriptors, but a first one that ended has none
-    return found
-
-
-def _names(folder: str) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [entry.name for entry in entries]
-
-
-def _locks_through(file: str, most: int) -> int:
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            found = 0
-            while found < most and (chunk := os.read(fd, _CHUNK_BYTES)):
-                found += chunk.count(_MARK)
-            return found
-        finally:
-            os.close(fd)
-    return 0

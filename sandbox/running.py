@@ -35,6 +35,7 @@ class Parts:
     exit_fd: int
     started: Started | None
     scratch: Scratch
+    lock_count: LockCount
     cpu_millis: int
     isolation: Mapping[str, object]
     kill_timeout_s: float
@@ -63,7 +64,6 @@ class Sandbox:
         self._last_refusals: list[Refusal] = []
         self._full: tuple[str, ...] = ()
         self._overdue = False
-        self._lock_count = LockCount(parts.group)
         self._too_many_locks = False
         self._outcome: Outcome | None = None
         self._lock = threading.RLock()
@@ -101,17 +101,12 @@ class Sandbox:
             cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
 
     def check_locks(self) -> None:
-        """Kill the run when it holds more file locks than `locks.MOST`; for one thread alone.
+        """Kill the run when it holds more file locks than `locks.MOST`.
 
         Raises `SandboxStuckError` as `kill` does.
         """
-        try:
-            if self._final is not None or not self._lock_count.is_over():
-                return
-        except OSError:
-            return  # it is being cleared away
         with self._lock:
-            if self._final is None:
+            if self._parts.lock_count.is_over():
                 self._too_many_locks = True
                 self.kill()
 
@@ -152,6 +147,7 @@ class Sandbox:
             final = self.usage()
             self._full = self._parts.scratch.full()
             self._parts.scratch.close()
+            self._parts.lock_count.close()
             cgroups.clear(self._parts.group, self._parts.kill_timeout_s)
             self._parts.status.read()
             with contextlib.suppress(SandboxError):  # not worth the outcome

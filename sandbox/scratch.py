@@ -46,8 +46,8 @@ class Scratch:
             os.close(self._fds.popitem()[1])
 
 
-def open_scratch(pid_one: int) -> Scratch | None:
-    """The file systems of the sandbox whose first process this is; None when it is gone.
+def open_scratch(pid_one: int) -> Scratch:
+    """The file systems of the sandbox whose first process this is; none when it is gone.
 
     bubblewrap's reaper is asked and not the program: nobody inside can make its root another, and
     all three are mount points on read-only file systems, which can be neither moved nor replaced.
@@ -60,7 +60,7 @@ def open_scratch(pid_one: int) -> Scratch | None:
             fds[path] = os.open(f"/proc/{pid_one}/root{path}", flags)
     except (FileNotFoundError, ProcessLookupError):
         Scratch(fds).close()
-        return None
+        return Scratch({})
     except OSError as error:
         Scratch(fds).close()
         raise SandboxError(

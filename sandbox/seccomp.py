@@ -42,8 +42,8 @@ _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER,
 _TERMINAL_REQUESTS = (0x5412, 0x541C, 0x5423, 0x541D)  # TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 _F_NOTIFY = 1026  # the older kind of watch
-# F_OFD_GETLK, _SETLK, _SETLKW: locks that stay while a file is in no table of descriptors, where
-# `locks` cannot count them. They are newer than what databases ask for.
+# F_OFD_GETLK, _SETLK, _SETLKW: locks of no process, which `locks` cannot tell from those of others.
+# They are newer than what databases ask for.
 _LOCKS_OF_FILES = (36, 37, 38)
 _CLONE_FILES, _CLONE_THREAD = 0x400, 0x10000
 # Huge pages that an administrator set aside are counted by no limit of ours.
@@ -130,11 +130,12 @@ def _by_argument() -> dict[str, list[bpf.Instruction]]:
 
 
 def _clone() -> list[bpf.Instruction]:
-    """No namespace, and no thread with descriptors of its own: `locks` looks at a process's."""
+    """No namespace, and no process that shares descriptors: what it locked stays when it is gone,
+    and is in no list then that `locks` could read."""
     return [
         *bpf.argument_has(0, _NEW_NAMESPACES, bpf.EPERM, bpf.ALLOW)[:-1],
-        *bpf.argument_has(0, _CLONE_FILES, bpf.ALLOW, bpf.ALLOW)[:-1],
-        *bpf.argument_has(0, _CLONE_THREAD, bpf.EPERM, bpf.ALLOW),
+        *bpf.argument_has(0, _CLONE_THREAD, bpf.ALLOW, bpf.ALLOW)[:-1],
+        *bpf.argument_has(0, _CLONE_FILES, bpf.EPERM, bpf.ALLOW),
     ]
 
 

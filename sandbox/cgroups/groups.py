@@ -42,9 +42,6 @@ class RunGroup(Protocol):
     def usage(self) -> Usage:
         """Live counters; complete until `remove`."""
 
-    def cpu_s(self) -> float:
-        """The processor time used so far, cheaper than all counters. Raises OSError."""
-
     def remove(self) -> None:
         """Remove the empty group. Raises OSError (EBUSY) while a process is in it."""
 

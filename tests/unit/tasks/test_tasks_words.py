@@ -124,7 +124,7 @@ def test_the_farewell_says_how_it_ended_and_what_follows(
         (
             Ending(Cause.PROGRAM, 137, too_many_locks=True),
             [
-                "it held more than 10000 file locks (fcntl), which take memory of the host that"
+                "it held more than 1000 file locks (fcntl), which take memory of the host that"
                 " memory_mb does not count, and was killed; release locks, or lock fewer ranges"
             ],
         ),
