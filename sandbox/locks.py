@@ -23,34 +23,37 @@ MOST = 1_000
 """Locks that a run may hold: a connection of SQLite takes three at a time."""
 
 _EVERY_S = 0.5
-_REST_SHARE = 4  # of the time that a round took: at most a fifth of one processor
+_REST_SHARE = 4  # of what a round took of the processor: at most a fifth of one
 _CHUNK_BYTES = 1 << 16
 # Open files and other machines (NFS) have no process id above 0, and everybody sees theirs.
 _OF_A_PROCESS = re.compile(rb" (?:READ|WRITE|UNLCK) [1-9]")
 
 
 class LockCount:
-    """The locks of one run. Not thread-safe."""
+    """The locks of one run. Thread-safe."""
 
     def __init__(self, fd: int | None) -> None:
         """`fd`: its /proc/locks; belongs to this object from now on. None: it has ended."""
         self._fd = fd
+        self._lock = threading.Lock()
 
     def is_over(self) -> bool:
         """Whether it holds more than `MOST`; False after `close`."""
-        if self._fd is None:
-            return False
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        found = 0
-        while found <= MOST and (chunk := os.read(self._fd, _CHUNK_BYTES)):  # whole lines
-            found += len(_OF_A_PROCESS.findall(chunk))
-        return found > MOST
+        with self._lock:
+            if self._fd is None:
+                return False
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            found = 0
+            while found <= MOST and (chunk := os.read(self._fd, _CHUNK_BYTES)):  # whole lines
+                found += len(_OF_A_PROCESS.findall(chunk))
+            return found > MOST
 
     def close(self) -> None:
         """Let go. May be repeated."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        with self._lock:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
 
 
 def open_count(pid_one: int) -> LockCount:
@@ -93,10 +96,10 @@ class LockWatch:
     def _run(self) -> None:
         rest_s = _EVERY_S
         while not self._closing.wait(rest_s):
-            begun_s = time.monotonic()
+            begun_s = time.thread_time()
             for sandbox in self._running():
                 try:
                     sandbox.check_locks()
                 except Exception:
                     logger.exception("locks_not_watched", extra={"run": sandbox.run_name})
-            rest_s = max(_EVERY_S, _REST_SHARE * (time.monotonic() - begun_s))
+            rest_s = max(_EVERY_S, _REST_SHARE * (time.thread_time() - begun_s))

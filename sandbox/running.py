@@ -105,8 +105,10 @@ class Sandbox:
 
         Raises `SandboxStuckError` as `kill` does.
         """
+        if not self._parts.lock_count.is_over():
+            return
         with self._lock:
-            if self._parts.lock_count.is_over():
+            if self._final is None:
                 self._too_many_locks = True
                 self.kill()
 
