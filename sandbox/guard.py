@@ -89,6 +89,7 @@ class Guard:
             group.seal()
             if group.pids():
                 group.kill_once()
+                cgroups.hasten(group)
         return not group.pids()
 
     def _finish(self) -> None:

@@ -25,7 +25,6 @@ from sandbox.errors import (
     UplinkDownError,
 )
 from sandbox.launch import Equipment, Place, launch
-from sandbox.locks import LockWatch
 from sandbox.network import requirements
 from sandbox.network.events import NetworkEvent
 from sandbox.network.pool import NetworkPool, NetworkSlot
@@ -33,6 +32,7 @@ from sandbox.network.requirements import Choice
 from sandbox.policy import Rules
 from sandbox.program import Program
 from sandbox.running import Sandbox
+from sandbox.watch import Watch
 
 logger = logging.getLogger(__name__)
 _LOCK_TIMEOUT_S = 15.0  # longer than a dead predecessor's netd needs to sweep
@@ -73,8 +73,8 @@ class Host:
             undo.callback(self._deadlines.close)
             self._network = self._open_network()
             undo.callback(self._network.close)
-            self._lock_watch = LockWatch(self._started)
-            undo.callback(self._lock_watch.close)
+            self._watch = Watch(self._started)
+            undo.callback(self._watch.close)
             self._warmer = Warmer(tree.idle_file(), lambda: self._network.netd_pid)
             undo.pop_all()
 
@@ -207,7 +207,7 @@ class Host:
                 sandbox.finish()
             except SandboxError:
                 logger.exception("sandbox_not_cleared", extra={"run": sandbox.run_name})
-        self._lock_watch.close()
+        self._watch.close()
         self._warmer.close()
         self._network.close()
         self._deadlines.close()

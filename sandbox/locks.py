@@ -8,25 +8,19 @@ in everybody's: the locks of a process whose descriptors outlive it, and those o
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import threading
-import time
-from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from sandbox.errors import SandboxError
 
-logger = logging.getLogger(__name__)
 MOST = 1_000
 """Locks that a run may hold: a connection of SQLite takes three at a time."""
 
-_EVERY_S = 0.5
-_REST_SHARE = 4  # of what a round took of the processor: at most a fifth of one
 _CHUNK_BYTES = 1 << 16
-# Open files and other machines (NFS) have no process id above 0, and everybody sees theirs.
-_OF_A_PROCESS = re.compile(rb" (?:READ|WRITE|UNLCK) [1-9]")
+# The other kinds are bounded by the files that are open, and may name a process that is gone, whose
+# id is another's by now; other machines' (NFS) have none above 0 and are in everybody's list.
+_OF_A_PROCESS = re.compile(rb"POSIX +\S+ +(?:READ|WRITE|UNLCK) [1-9]")
 
 
 class LockCount:
@@ -68,38 +62,3 @@ def open_count(pid_one: int) -> LockCount:
         return LockCount(None)
     except OSError as error:
         raise SandboxError(f"the sandbox's file locks cannot be counted: {error}") from error
-
-
-class Watched(Protocol):
-    """A run that is looked at."""
-
-    @property
-    def run_name(self) -> str: ...
-
-    def check_locks(self) -> None:
-        """Kill it when it holds too many. Raises `SandboxError`."""
-
-
-class LockWatch:
-    """A thread that looks at all runs of a runner, twice a second."""
-
-    def __init__(self, running: Callable[[], Iterable[Watched]]) -> None:
-        self._running = running
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sandbox-locks", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._closing.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        rest_s = _EVERY_S
-        while not self._closing.wait(rest_s):
-            begun_s = time.thread_time()
-            for sandbox in self._running():
-                try:
-                    sandbox.check_locks()
-                except Exception:
-                    logger.exception("locks_not_watched", extra={"run": sandbox.run_name})
-            rest_s = max(_EVERY_S, _REST_SHARE * (time.thread_time() - begun_s))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sandbox import cgroups, stacks
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, SandboxStuckError
 from sandbox.locks import LockCount
 from sandbox.network.refusals import Refusal
 from sandbox.outcome import Outcome, Usage, outcome_of
@@ -65,6 +65,8 @@ class Sandbox:
         self._full: tuple[str, ...] = ()
         self._overdue = False
         self._too_many_locks = False
+        self._counted_at_cpu_s = 0.0
+        self._is_stuck = False
         self._outcome: Outcome | None = None
         self._lock = threading.RLock()
 
@@ -96,21 +98,39 @@ class Sandbox:
         with self._lock:
             if self._final is not None:
                 return
-            self._killed = True
-            self._kill_pid_one()
-            cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
+            self._send_kill()
+            wait_readable(self.exit_fd, 0.5)
+            self._empty()
+
+    def uncounted_work_s(self) -> float:
+        """Processor time that it used since `check_locks`, for one thread alone; 0 when gone."""
+        try:
+            return self._parts.group.cpu_s() - self._counted_at_cpu_s
+        except OSError:
+            return 0.0
 
     def check_locks(self) -> None:
-        """Kill the run when it holds more file locks than `locks.MOST`.
-
-        Raises `SandboxStuckError` as `kill` does.
-        """
+        """Send SIGKILL to the run when it holds more file locks than `locks.MOST`, and do not wait
+        until it has died; for the same thread."""
+        self._counted_at_cpu_s += self.uncounted_work_s()
         if not self._parts.lock_count.is_over():
             return
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            self._counted_at_cpu_s = 0.0  # somebody looks at it, or ends it: again soon
+            return
+        try:
             if self._final is None:
                 self._too_many_locks = True
-                self.kill()
+                self._send_kill()
+        finally:
+            self._lock.release()
+
+    def clear_late(self) -> None:
+        """`finish`, for a run that did not die within the kill time-out but is gone by now; no
+        effect on any other. Raises `SandboxError`."""
+        if self._is_stuck and not self._parts.group.pids():
+            self._is_stuck = False
+            self.finish()
 
     def usage(self) -> Usage:
         """Live counters; after the end the last ones. Raises `SandboxError`."""
@@ -135,7 +155,7 @@ class Sandbox:
         """Clear the run away and say how it ended. Waits for the end; may be called again.
 
         Raises `SandboxError` when it was bubblewrap that failed and not the program, and
-        `SandboxStuckError` when processes are left over: their slot is then never used again.
+        `SandboxStuckError` when processes are left over: their slot comes back when they are gone.
         """
         if self._outcome is None:
             self._parts.process.wait()
@@ -145,7 +165,7 @@ class Sandbox:
 
     def _clear(self) -> Outcome:
         if self._final is None:
-            cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
+            self._empty()
             final = self.usage()
             self._full = self._parts.scratch.full()
             self._parts.scratch.close()
@@ -183,13 +203,20 @@ class Sandbox:
             " exit code; the last lines of its error stream say why"
         )
 
-    def _kill_pid_one(self) -> None:
+    def _send_kill(self) -> None:
         """The kernel ends a pid namespace with its first process; bubblewrap then reports 137."""
-        if self._started is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._started.pid_one_fd, signal.SIGKILL)
-        wait_readable(self.exit_fd, 0.5)
+        self._killed = True
+        if self._started is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._started.pid_one_fd, signal.SIGKILL)
+            cgroups.hasten(self._parts.group)
+
+    def _empty(self) -> None:
+        try:
+            cgroups.empty(self._parts.group, self._parts.kill_timeout_s)
+        except SandboxStuckError:
+            self._is_stuck = True
+            raise
 
     def _close(self) -> None:
         fds = [self.stdout_fd, self.stderr_fd, self.exit_fd]

@@ -24,6 +24,8 @@ _ABSENT = (
     " io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents"
     # A watch on the shared runtime tells what neighbours import, and when.
     " inotify_init inotify_init1"
+    # Of the memory for compiled filters the host has one amount; without it no sandbox starts.
+    " seccomp"
 )
 # All that a program can write lies in memory; these would make the host's disks work.
 _WITHOUT_EFFECT = "sync syncfs"
@@ -39,7 +41,18 @@ _FORBIDDEN = (
     " quotactl quotactl_fd swapon swapoff acct syslog vhangup iopl ioperm modify_ldt"
 )
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
-_TERMINAL_REQUESTS = (0x5412, 0x541C, 0x5423, 0x541D)  # TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS
+_REQUESTS = (
+    *(0x5412, 0x541C, 0x5423, 0x541D),  # TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS
+    # SIOCGIFBR, SIOCSIFBR, SIOC[GS]IFVLAN, SIOCBR*: the host loads a module for whoever asks
+    *(0x8940, 0x8941, 0x8982, 0x8983, 0x89A0, 0x89A1, 0x89A2, 0x89A3),
+)
+# PR_SET_SECCOMP as above; PR_SCHED_CORE keeps neighbours off a processor; PR_SET_VMA: names of
+# mappings, which nothing counts.
+_PROCESS_OPTIONS = (22, 62, 0x53564D41)
+_DONTNEED = 4  # POSIX_FADV_: has neighbours read the shared runtime from the disk again
+# What is kept back for more to come lies in a queue that is counted by nothing (UDP).
+_MSG_MORE, _SPLICE_MORE = 0x8000, 0x4
+_SOL_UDP, _UDP_CORK = 17, 1
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 _F_NOTIFY = 1026  # the older kind of watch
 # F_OFD_GETLK, _SETLK, _SETLKW: locks of no process, which `locks` cannot tell from those of others.
@@ -65,6 +78,9 @@ _UNCOUNTED = (
 )
 _SIGNING_KEYS = (14, 32, 38)  # TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY: a list without a counter
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
+# IPV6_JOIN_GROUP, _JOIN_ANYCAST, MCAST_JOIN_GROUP, _JOIN_SOURCE_GROUP: more of them than of IPv4's,
+# counted by nothing. IPV6_FLOWLABEL_MGR: one table for the whole host.
+_IPV6_LISTS = (20, 27, 42, 46, 32)
 _RLIMIT_CORE = 4
 _CALLS = (
     (_ABSENT, bpf.ENOSYS),
@@ -101,13 +117,20 @@ def _pieces(machine: Machine) -> Iterator[list[bpf.Instruction]]:
 def _by_argument() -> dict[str, list[bpf.Instruction]]:
     set_id = stat.S_ISUID | stat.S_ISGID
     devices = (stat.S_IFCHR, stat.S_IFBLK)
+    unsupported = bpf.refuse(errno.EOPNOTSUPP)
     return {
         "clone": _clone(),
         "fcntl": [
             *bpf.argument_in(1, _LOCKS_OF_FILES, bpf.refuse(errno.EINVAL), bpf.ALLOW)[:-1],
             *bpf.argument_in(1, (_F_NOTIFY,), bpf.EPERM, bpf.ALLOW),
         ],
-        "ioctl": bpf.argument_in(1, _TERMINAL_REQUESTS, bpf.EPERM, bpf.ALLOW),
+        "ioctl": bpf.argument_in(1, _REQUESTS, bpf.EPERM, bpf.ALLOW),
+        "prctl": bpf.argument_in(0, _PROCESS_OPTIONS, bpf.refuse(errno.EINVAL), bpf.ALLOW),
+        "fadvise64": bpf.argument_in(3, (_DONTNEED,), bpf.refuse(0), bpf.ALLOW),
+        "sendto": bpf.argument_has(3, _MSG_MORE, unsupported, bpf.ALLOW),
+        "sendmsg": bpf.argument_has(2, _MSG_MORE, unsupported, bpf.ALLOW),
+        "sendmmsg": bpf.argument_has(3, _MSG_MORE, unsupported, bpf.ALLOW),
+        "splice": bpf.argument_has(5, _SPLICE_MORE, bpf.refuse(errno.EINVAL), bpf.ALLOW),
         "socket": _socket(),
         "socketpair": _socket(),
         "setsockopt": _socket_options(),
@@ -155,6 +178,10 @@ def _socket_options() -> list[bpf.Instruction]:
         *bpf.argument_in(2, _UNCOUNTED, bpf.EPERM, bpf.ALLOW)[:-1],
         *bpf.argument_in(2, (_SO_RCVBUF,), ignored, bpf.ALLOW),
     ]
+    of_ipv6 = [
+        *bpf.argument_in(2, _IPV6_LISTS, bpf.EPERM, bpf.ALLOW)[:-1],
+        *bpf.argument_in(2, (_IPV6_RECVERR,), ignored, bpf.ALLOW),
+    ]
     return [
         *bpf.argument_is(1, socket.SOL_SOCKET, of_socket),
         *bpf.argument_is(
@@ -163,8 +190,7 @@ def _socket_options() -> list[bpf.Instruction]:
         *bpf.argument_is(
             1, socket.IPPROTO_IP, bpf.argument_in(2, (_IP_RECVERR,), ignored, bpf.ALLOW)
         ),
-        *bpf.argument_is(
-            1, socket.IPPROTO_IPV6, bpf.argument_in(2, (_IPV6_RECVERR,), ignored, bpf.ALLOW)
-        ),
+        *bpf.argument_is(1, socket.IPPROTO_IPV6, of_ipv6),
+        *bpf.argument_is(1, _SOL_UDP, bpf.argument_in(2, (_UDP_CORK,), bpf.EPERM, bpf.ALLOW)),
         *bpf.verdict(bpf.ALLOW),
     ]

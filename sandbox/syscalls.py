@@ -25,7 +25,7 @@ _COMMON = {
     "memfd_secret": 447,
     "set_mempolicy_home_node": 450,
 }
-HIGHEST_KNOWN = 451  # cachestat, Linux 6.5
+HIGHEST_KNOWN = 450  # the next, cachestat, tells which files of the host lie in memory
 
 # name: (x86_64, aarch64); None where the machine has no such call.
 _NUMBERS: dict[str, tuple[int, int | None]] = {
@@ -40,6 +40,7 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "clone": (56, 220),
     "delete_module": (176, 106),
     "fanotify_init": (300, 262),
+    "fadvise64": (221, 223),
     "fanotify_mark": (301, 263),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -81,10 +82,15 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "prlimit64": (302, 261),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
+    "prctl": (157, 167),
     "ptrace": (101, 117),
     "quotactl": (179, 60),
     "reboot": (169, 142),
     "request_key": (249, 218),
+    "seccomp": (317, 277),
+    "sendmmsg": (307, 269),
+    "sendmsg": (46, 211),
+    "sendto": (44, 206),
     "set_mempolicy": (238, 237),
     "setdomainname": (171, 162),
     "sethostname": (170, 161),
@@ -95,6 +101,7 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "shmget": (29, 194),
     "socket": (41, 198),
     "socketpair": (53, 199),
+    "splice": (275, 76),
     "swapoff": (168, 225),
     "swapon": (167, 224),
     "sync": (162, 81),

@@ -8,7 +8,7 @@ import os
 
 from sandbox.cgroups import mounts, v1, v2
 from sandbox.cgroups.elsewhere import clear_elsewhere
-from sandbox.cgroups.groups import RunGroup, Tree, clear, empty, sweep
+from sandbox.cgroups.groups import RunGroup, Tree, clear, empty, hasten, sweep
 from sandbox.errors import Problem, SandboxUnavailableError
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "clear_elsewhere",
     "detect",
     "empty",
+    "hasten",
     "remove_unless_held",
     "sweep",
 ]

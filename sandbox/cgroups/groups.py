@@ -15,6 +15,8 @@ from sandbox.outcome import Usage
 from sandbox.program import Limits
 
 _CHUNK_BYTES = 1 << 16
+_FIRST_PAUSE_S = 0.0005
+_DYING_CPU_MILLIS = 2_000
 
 
 class RunGroup(Protocol):
@@ -41,6 +43,9 @@ class RunGroup(Protocol):
 
     def usage(self) -> Usage:
         """Live counters; complete until `remove`."""
+
+    def cpu_s(self) -> float:
+        """The processor time used so far, cheaper than all counters. Raises OSError."""
 
     def remove(self) -> None:
         """Remove the empty group. Raises OSError (EBUSY) while a process is in it."""
@@ -85,7 +90,7 @@ class Tree(Protocol):
 def empty(group: RunGroup, timeout_s: float) -> None:
     """Kill until nothing is left in the group. Raises `SandboxStuckError` after `timeout_s`."""
     deadline_s = time.monotonic() + timeout_s
-    pause_s = 0.0005
+    pause_s = _FIRST_PAUSE_S
     while left := group.pids():
         if time.monotonic() > deadline_s:
             raise SandboxStuckError(
@@ -93,8 +98,17 @@ def empty(group: RunGroup, timeout_s: float) -> None:
                 " look at their state (ps -o pid,stat,wchan), D means a device or file system hangs"
             )
         group.kill_once()
+        if pause_s == _FIRST_PAUSE_S:
+            hasten(group)
         time.sleep(pause_s)
         pause_s = min(pause_s * 2, 0.02)
+
+
+def hasten(group: RunGroup) -> None:
+    """Lift the CPU quota of a run that was sent SIGKILL: its processes die at its own cost, which
+    takes a hundred of them 20 s at 10 millis."""
+    with contextlib.suppress(OSError):  # it is gone
+        group.limit_cpu(_DYING_CPU_MILLIS)
 
 
 def clear(group: RunGroup, timeout_s: float) -> None:

@@ -74,6 +74,9 @@ class RunGroupV2:
             pids=groups.read_int(self._at / "pids.current"),
         )
 
+    def cpu_s(self) -> float:
+        return groups.read_table(self._at / "cpu.stat")["usage_usec"] / 1e6
+
     def remove(self) -> None:
         groups.remove_directory(self._at)
 

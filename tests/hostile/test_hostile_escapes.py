@@ -243,13 +243,11 @@ def test_terminal_injection(box: Box) -> None:
     result = attempt(
         box,
         """
-import fcntl, pty
-master, slave = pty.openpty()
+import fcntl
 def inject(fd, request):
     return tried(lambda: fcntl.ioctl(fd, request, b"x"))
-high = call(libc.ioctl, ctypes.c_int(slave), ctypes.c_ulong(0xFFFFFFFF00005412), b"x")
-print(json.dumps([inject(slave, 0x5412), inject(slave, 0x541C), high,
-                  tried(lambda: open("/dev/tty"))]))
+high = call(libc.ioctl, ctypes.c_int(0), ctypes.c_ulong(0xFFFFFFFF00005412), b"x")
+print(json.dumps([inject(0, 0x5412), inject(0, 0x541C), high, tried(lambda: open("/dev/tty"))]))
 """,
     )
     assert result.seen == [errno.EPERM, errno.EPERM, errno.EPERM, errno.ENXIO]

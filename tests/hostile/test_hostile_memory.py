@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import pty
 from pathlib import Path
 
 import pytest
@@ -266,28 +264,46 @@ except OSError as error:
     assert number in (errno.ELOOP, errno.EINVAL)
 
 
-def test_terminals_of_the_whole_host(box: Box) -> None:
-    """`kernel.pty.max` is one number, but the kernel keeps a part of it for the host's own."""
-    live = box.start(
-        PRELUDE
-        + """
-keep = []
-try:
-    while True:
-        keep.append(os.openpty())
-except OSError as error:
-    print(len(keep), error.errno)
-print("taken", flush=True)
-signal.pause()
+def test_terminals_do_not_exist(any_box: AnyBox) -> None:
+    """One number for the whole host, 32 KB for each that no limit counts, and processor time of the
+    kernel's own: 1.2 s of it while the program was charged 0.1."""
+    result = attempt(
+        any_box,
+        """
+say([tried(os.openpty), tried(lambda: os.open("/dev/pts/ptmx", os.O_RDWR)), os.listdir("/dev/pts"),
+     tried(lambda: os.mkdir("/dev/pts/new")), call(libc.umount2, b"/dev/pts", 2)])
 """,
-        open_files=16384,
     )
-    live.wait_for("taken")
-    master, slave = pty.openpty()
-    os.close(master)
-    os.close(slave)
-    live.sandbox.kill()
-    live.finish()
+    assert result.seen == [errno.ENOENT, errno.ENOENT, [], errno.EROFS, errno.EPERM]
+
+
+def test_datagrams_that_wait_for_more(any_box: AnyBox) -> None:
+    """64 KB of the host for each socket, of which a group was charged 3."""
+    result = attempt(
+        any_box,
+        """
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+one.connect(("127.0.0.1", 9))
+more = 0x8000
+out, into = os.pipe()
+os.write(into, b"x")
+say([tried(lambda: one.send(b"x", more)), tried(lambda: one.sendmsg([b"x"], [], more)),
+     tried(lambda: one.setsockopt(socket.IPPROTO_UDP, 1, 1)),
+     tried(lambda: os.splice(out, one.fileno(), 1, flags=4)), one.send(b"x")])
+""",
+    )
+    assert result.seen == [errno.EOPNOTSUPP, errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL, 1]
+
+
+def test_lists_of_a_socket_that_nobody_counts(any_box: AnyBox) -> None:
+    result = attempt(
+        any_box,
+        """
+one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+say([tried(lambda: one.setsockopt(41, option, bytes(136))) for option in (20, 27, 42, 46, 32)])
+""",
+    )
+    assert result.seen == [errno.EPERM] * 5
 
 
 def test_message_queues_and_semaphores_end_with_their_run(any_box: AnyBox) -> None:

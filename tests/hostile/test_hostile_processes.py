@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from attempts import PRELUDE, attempt
 from ordinary import AnyBox
 from sealed import Box, processes_of_uids, wait_until
+
+from sandbox import SandboxStuckError
+from sandbox.locks import MOST
 
 BOMBS = {
     "plain": """
@@ -179,9 +183,11 @@ call(libc.ptrace, 16, {bystander.pid}, 0, 0)
 os.setpriority(os.PRIO_USER, 0, 19)
 """,
             )
-        assert bystander.poll() is None
-        assert os.getpriority(os.PRIO_PROCESS, bystander.pid) == 0
+        was_alive = bystander.poll() is None
+        priority = os.getpriority(os.PRIO_PROCESS, bystander.pid)
         bystander.kill()
+    assert was_alive
+    assert priority == os.getpriority(os.PRIO_PROCESS, 0)
     live.sandbox.kill()
     live.finish()
 
@@ -345,3 +351,84 @@ def test_a_program_that_ends_before_it_is_seen(any_box: AnyBox) -> None:
     for _ in range(5):
         outcome = attempt(any_box, "os.kill(os.getpid(), signal.SIGKILL)").outcome
         assert (outcome.signal, outcome.oom) == (signal.SIGKILL, False)
+
+
+def test_hundreds_of_processes_without_a_share_of_the_processor_die_in_time(box: Box) -> None:
+    """Each takes processor time to die: at 10 millis they took 19 s, and the kill gave up at 10."""
+    live = box.start(
+        PRELUDE
+        + """
+for child in range(240):
+    if os.fork() == 0:
+        signal.pause()
+print("forked", flush=True)
+signal.pause()
+""",
+        start_cpu_millis=2000,
+        cpu_millis=10,
+        pids_max=256,
+    )
+    live.wait_for("forked")
+    live.sandbox.end_start()
+    live.sandbox.kill()
+    assert live.finish().outcome.exit_code == 137
+
+
+def test_a_slot_comes_back_when_what_did_not_die_in_time_is_gone(box: Box) -> None:
+    live = box.start("import signal; print('begun', flush=True); signal.pause()")
+    live.wait_for("begun")
+    sandbox, host = live.sandbox, box.host
+    outside = sandbox._parts.process.pid
+    sandbox._parts = replace(sandbox._parts, kill_timeout_s=-1.0)
+    os.kill(outside, signal.SIGSTOP)  # bubblewrap itself: it outlives the program
+    free = len(host._free)
+    try:
+        with pytest.raises(SandboxStuckError):
+            sandbox.kill()
+        time.sleep(1.2)  # the watch looks meanwhile
+        assert len(host._free) == free
+    finally:
+        sandbox._parts = replace(sandbox._parts, kill_timeout_s=10.0)
+        os.kill(outside, signal.SIGKILL)
+    wait_until(lambda: len(host._free) == free + 1, "the slot is free")
+
+
+def test_who_dies_slowly_holds_up_nobody_elses_kill(box: Box) -> None:
+    """A process that closes one of 34,000 descriptors of a file walks along all locks in it."""
+    slow = box.start(
+        PRELUDE
+        + """
+import fcntl
+for child in range(36):
+    ready, say_ready = os.pipe()
+    if os.fork() == 0:
+        kept = [os.open("/workspace/x", os.O_CREAT | os.O_RDWR) for number in range(950)]
+        os.write(say_ready, b"x")
+        signal.pause()
+    os.read(ready, 1)
+    os.close(ready)
+    os.close(say_ready)
+file = open("/workspace/x", "r+b")
+print("ready", flush=True)
+for position in range(2 * 20000, 0, -2):
+    fcntl.lockf(file, fcntl.LOCK_EX, 1, position)
+signal.pause()
+""",
+        cpu_millis=250,
+        start_cpu_millis=2000,
+        open_files=1000,
+    )
+    slow.wait_for("ready")
+    wait_until(lambda: slow.sandbox._too_many_locks, "its locks are too many")
+    quick = attempt(
+        box,
+        f"""
+import fcntl
+file = open("/workspace/x", "wb")
+for position in range(2 * {2 * MOST}, 0, -2):
+    fcntl.lockf(file, fcntl.LOCK_EX, 1, position)
+signal.pause()
+""",
+    )
+    assert quick.outcome.too_many_locks
+    assert slow.finish().outcome.too_many_locks

@@ -56,8 +56,10 @@ def test_order_of_the_set_up(payload: Payload) -> None:
         given[given.index("--dir") + 5],
         "/workspace/a/b",
     ]
-    sealed = [word for place in ("/dev", "/proc", "/") for word in ("--remount-ro", place)]
-    assert given[-10:-2] == [*sealed, "--chdir", "/workspace"]
+    sealed = [
+        word for place in ("/dev/pts", "/dev", "/proc", "/") for word in ("--remount-ro", place)
+    ]
+    assert given[-12:-2] == [*sealed, "--chdir", "/workspace"]
     assert content(int(given[-1])) == b"filter"
 
 
@@ -65,6 +67,7 @@ def test_limits_of_the_memory_file_systems(payload: Payload) -> None:
     limits = Limits(workspace_bytes=1 << 20, tmp_bytes=2 << 20, shm_bytes=3 << 20)
     given = words(Program(argv=["m"], limits=limits), payload)
     sizes = {given[n + 3]: given[n + 1] for n, word in enumerate(given) if word == "--size"}
+    assert sizes.pop("/dev/pts")  # empty, and read-only in the end
     assert sizes == {"/workspace": "1048576", "/tmp": "2097152", "/dev/shm": "3145728"}
 
 
