@@ -218,7 +218,7 @@ def test_too_many_file_locks_are_called_so(place: Station) -> None:
     run_id = place.wait_for_run(strategy_id, 1, "file_locks")
     place.caller.ask(strategy_id, "stop")
     (_, text), (_, last) = place.lines(strategy_id, run_id)[-2:]
-    assert text.startswith("it held more than 10000 file locks")
+    assert text.startswith("it held more than 1000 file locks")
     assert last.startswith("ended with signal SIGKILL; file locks")
     place.wait_for(strategy_id, "stopped")
 
