@@ -137,13 +137,14 @@ class Station:
             fits = row["status"] == status and reason in ("", row["status_reason"])
             return row if fits else None
 
-        found = wait_until(there, f"{status} {reason}, but {self._now(strategy_id)}")
+        found = wait_until(there, lambda: f"{status} {reason}, but {self._now(strategy_id)}")
         assert found is not None
         return found
 
     def wait_for_line(self, strategy_id: str, line: str) -> None:
         wait_until(
-            lambda: line in self.said(strategy_id), f"{line!r}, but {self._now(strategy_id)}"
+            lambda: line in self.said(strategy_id),
+            lambda: f"{line!r}, but {self._now(strategy_id)} and {self.lines(strategy_id)[-5:]}",
         )
 
     def wait_for_run(self, strategy_id: str, epoch: int, reason: str) -> str:
@@ -158,7 +159,7 @@ class Station:
                         return run.run_id
             return None
 
-        found = wait_until(ended, f"run {epoch} ends, but {self._now(strategy_id)}")
+        found = wait_until(ended, lambda: f"run {epoch} ends, but {self._now(strategy_id)}")
         assert found is not None
         return found
 

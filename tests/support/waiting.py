@@ -12,11 +12,15 @@ DEADLINE_S = 15.0
 _LOOK_EVERY_S = 0.005
 
 
-def wait_until(met: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
-    """The first true answer of `met`; fails the test when there is none before the deadline."""
+def wait_until(
+    met: Callable[[], T], what: str | Callable[[], str], deadline_s: float = DEADLINE_S
+) -> T:
+    """The first true answer of `met`; fails the test with `what` when there is none before the
+    deadline."""
     ends_at = time.monotonic() + deadline_s
     while not (answer := met()):
         if time.monotonic() > ends_at:
-            raise AssertionError(f"not within {deadline_s:g} s: {what}")
+            missing = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {deadline_s:g} s: {missing}")
         time.sleep(_LOOK_EVERY_S)
     return answer

@@ -330,11 +330,11 @@ def _entries(directory: str) -> int:
 
 
 def test_all_of_it_ends_with_a_killed_runner(world: World) -> None:
+    name = f"killed-{os.getpid()}"
     runner = f"""
 import sys
 from sandbox import Host, HostConfig, NetworkPolicy, Program
-host = Host.open(HostConfig(name="killed-{os.getpid()}", first_uid=391_000, ready_slots=1,
-                            uplink=sys.argv[1]))
+host = Host.open(HostConfig(name={name!r}, first_uid=391_000, ready_slots=1, uplink=sys.argv[1]))
 box = host.spawn(Program(argv=["-c", "import signal; signal.pause()"],
                          network=NetworkPolicy("internet")), "run")
 print(host.netd_pid, flush=True)
@@ -355,3 +355,5 @@ box.finish()
         gone = [Path(f"/proc/{pid}") for pid in helpers]
         wait_until(lambda gone=gone: not any(p.exists() for p in gone), "netd and its children")  # type: ignore[misc]
         assert "sequp" not in world.ip(world.host, "link")
+    # Its own group stays for the next runner of its name.
+    Host.open(HostConfig(name=name, first_uid=391_000, ready_slots=1, uplink="none")).close()

@@ -315,6 +315,6 @@ def test_set_up_takes_nothing_from_the_quota(
 
     monkeypatch.setattr(group_type, "limit_cpu", limit_and_note)
     assert box.run("print(1)", cpu_millis=50).seen == 1
-    ((usage, cpu_millis),) = seen
+    usage, cpu_millis = seen[0]  # a second one may be for its last process, which dies unhindered
     assert cpu_millis == 50
     assert (usage.cpu_s > 0, usage.throttled_s) == (True, 0)

@@ -131,7 +131,8 @@ def test_one_that_does_not_listen_is_killed_after_its_grace(place: Station) -> N
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if os.fork() == 0:
             os.setsid()
-        print("deaf")
+        else:
+            print("deaf")
         while True:
             time.sleep(60)
         """
