@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, k
 
@@ -64,11 +64,18 @@ def call_if(number: int, decision: Sequence[Instruction]) -> list[Instruction]:
     return [(_EQUAL, 0, len(decision), number), *decision]
 
 
-def argument_in(index: int, values: Iterable[int], then: int, otherwise: int) -> list[Instruction]:
-    """Compare the argument's low 32 bits: what the kernel looks at for an int, and what a program
-    cannot slip past by setting the high ones."""
-    tests = [step for value in values for step in ((_EQUAL, 0, 1, value), *verdict(then))]
+def argument_among(index: int, verdicts: Mapping[int, int], otherwise: int) -> list[Instruction]:
+    """The verdict of the argument's low 32 bits: what the kernel looks at for an int, and what a
+    program cannot slip past by setting the high ones."""
+    tests = [
+        step for value, then in verdicts.items() for step in ((_EQUAL, 0, 1, value), *verdict(then))
+    ]
     return [_argument(index), *tests, *verdict(otherwise)]
+
+
+def argument_in(index: int, values: Iterable[int], then: int, otherwise: int) -> list[Instruction]:
+    """As `argument_among`, one verdict for all."""
+    return argument_among(index, dict.fromkeys(values, then), otherwise)
 
 
 def argument_is(index: int, value: int, decision: Sequence[Instruction]) -> list[Instruction]:

@@ -52,12 +52,14 @@ _PROCESS_OPTIONS = (22, 62, 0x53564D41)
 _DONTNEED = 4  # POSIX_FADV_: has neighbours read the shared runtime from the disk again
 # What is kept back for more to come lies in a queue that is counted by nothing (UDP).
 _MSG_MORE, _SPLICE_MORE = 0x8000, 0x4
-_SOL_UDP, _UDP_CORK = 17, 1
+_UDP_CORK = 1
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
-_F_NOTIFY = 1026  # the older kind of watch
-# F_OFD_GETLK, _SETLK, _SETLKW: locks of no process, which `locks` cannot tell from those of others.
-# They are newer than what databases ask for.
-_LOCKS_OF_FILES = (36, 37, 38)
+_FILE_COMMANDS = {
+    1026: bpf.EPERM,  # F_NOTIFY, the older kind of watch
+    # F_OFD_GETLK, _SETLK, _SETLKW: locks of no process, which `locks` cannot tell from those of
+    # others. They are newer than what databases ask for.
+    **dict.fromkeys((36, 37, 38), bpf.refuse(errno.EINVAL)),
+}
 _CLONE_FILES, _CLONE_THREAD = 0x400, 0x10000
 # Huge pages that an administrator set aside are counted by no limit of ours.
 _MAP_HUGETLB, _MFD_HUGETLB, _SHM_HUGETLB = 0x40000, 0x4, 0o4000
@@ -65,22 +67,30 @@ _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
 # 1 is a name for AF_UNIX's only protocol, and ICMP, which takes power that no program has.
 _PROTOCOLS = (0, 1, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 # What a socket holds beyond its protocol's counted memory is counted by no limit of a run, up to
-# this size for each of its sockets. The kernel, too, gives less than asked without a word.
-_SO_RCVBUF = 8
-_UNCOUNTED = (
-    *(
-        26,
-        50,
-        51,
-        52,
-    ),  # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _EBPF: compiled code of the kernel
-    *(37, 65, 60, 61),  # SO_TIMESTAMPING (old, new), SO_ZEROCOPY, SO_TXTIME: the queue of errors
-)
-_SIGNING_KEYS = (14, 32, 38)  # TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY: a list without a counter
-_IP_RECVERR, _IPV6_RECVERR = 11, 25
-# IPV6_JOIN_GROUP, _JOIN_ANYCAST, MCAST_JOIN_GROUP, _JOIN_SOURCE_GROUP: more of them than of IPv4's,
-# counted by nothing. IPV6_FLOWLABEL_MGR: one table for the whole host.
-_IPV6_LISTS = (20, 27, 42, 46, 32)
+# SO_RCVBUF for each of its sockets; the kernel, too, gives less than asked without a word. Ignored
+# is what libraries take for the end of their socket when it fails: libc's resolver asks for the
+# queue of errors, and does without.
+_IGNORED = bpf.refuse(0)
+_SO_RCVBUF, _IP_RECVERR, _IPV6_RECVERR = 8, 11, 25
+_SOCKET_OPTIONS = {
+    socket.SOL_SOCKET: {
+        # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _EBPF: compiled code of the kernel
+        **dict.fromkeys((26, 50, 51, 52), bpf.EPERM),
+        # SO_TIMESTAMPING (old, new), SO_ZEROCOPY, SO_TXTIME: the queue of errors
+        **dict.fromkeys((37, 65, 60, 61), bpf.EPERM),
+        _SO_RCVBUF: _IGNORED,
+    },
+    # TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY: a list without a counter
+    socket.IPPROTO_TCP: dict.fromkeys((14, 32, 38), bpf.EPERM),
+    socket.IPPROTO_IP: {_IP_RECVERR: _IGNORED},
+    socket.IPPROTO_IPV6: {
+        # IPV6_JOIN_GROUP, _JOIN_ANYCAST, MCAST_JOIN_GROUP, _JOIN_SOURCE_GROUP: more of them than of
+        # IPv4's, counted by nothing. IPV6_FLOWLABEL_MGR: one table for the whole host.
+        **dict.fromkeys((20, 27, 42, 46, 32), bpf.EPERM),
+        _IPV6_RECVERR: _IGNORED,
+    },
+    socket.IPPROTO_UDP: {_UDP_CORK: bpf.EPERM},
+}
 _RLIMIT_CORE = 4
 _CALLS = (
     (_ABSENT, bpf.ENOSYS),
@@ -120,10 +130,7 @@ def _by_argument() -> dict[str, list[bpf.Instruction]]:
     unsupported = bpf.refuse(errno.EOPNOTSUPP)
     return {
         "clone": _clone(),
-        "fcntl": [
-            *bpf.argument_in(1, _LOCKS_OF_FILES, bpf.refuse(errno.EINVAL), bpf.ALLOW)[:-1],
-            *bpf.argument_in(1, (_F_NOTIFY,), bpf.EPERM, bpf.ALLOW),
-        ],
+        "fcntl": bpf.argument_among(1, _FILE_COMMANDS, bpf.ALLOW),
         "ioctl": bpf.argument_in(1, _REQUESTS, bpf.EPERM, bpf.ALLOW),
         "prctl": bpf.argument_in(0, _PROCESS_OPTIONS, bpf.refuse(errno.EINVAL), bpf.ALLOW),
         "fadvise64": bpf.argument_in(3, (_DONTNEED,), bpf.refuse(0), bpf.ALLOW),
@@ -171,26 +178,9 @@ def _socket() -> list[bpf.Instruction]:
 
 
 def _socket_options() -> list[bpf.Instruction]:
-    """Answers 0 without effect where libraries take an error for the end of their socket: libc's
-    resolver asks for the queue of errors, and does without."""
-    ignored = bpf.refuse(0)
-    of_socket = [
-        *bpf.argument_in(2, _UNCOUNTED, bpf.EPERM, bpf.ALLOW)[:-1],
-        *bpf.argument_in(2, (_SO_RCVBUF,), ignored, bpf.ALLOW),
+    levels = [
+        step
+        for level, options in _SOCKET_OPTIONS.items()
+        for step in bpf.argument_is(1, level, bpf.argument_among(2, options, bpf.ALLOW))
     ]
-    of_ipv6 = [
-        *bpf.argument_in(2, _IPV6_LISTS, bpf.EPERM, bpf.ALLOW)[:-1],
-        *bpf.argument_in(2, (_IPV6_RECVERR,), ignored, bpf.ALLOW),
-    ]
-    return [
-        *bpf.argument_is(1, socket.SOL_SOCKET, of_socket),
-        *bpf.argument_is(
-            1, socket.IPPROTO_TCP, bpf.argument_in(2, _SIGNING_KEYS, bpf.EPERM, bpf.ALLOW)
-        ),
-        *bpf.argument_is(
-            1, socket.IPPROTO_IP, bpf.argument_in(2, (_IP_RECVERR,), ignored, bpf.ALLOW)
-        ),
-        *bpf.argument_is(1, socket.IPPROTO_IPV6, of_ipv6),
-        *bpf.argument_is(1, _SOL_UDP, bpf.argument_in(2, (_UDP_CORK,), bpf.EPERM, bpf.ALLOW)),
-        *bpf.verdict(bpf.ALLOW),
-    ]
+    return [*levels, *bpf.verdict(bpf.ALLOW)]
