@@ -65,7 +65,7 @@ class Sandbox:
         self._full: tuple[str, ...] = ()
         self._overdue = False
         self._too_many_locks = False
-        self._counted_at_cpu_s = 0.0
+        self._cpu_s = self._counted_at_cpu_s = 0.0
         self._is_stuck = False
         self._outcome: Outcome | None = None
         self._lock = threading.RLock()
@@ -103,27 +103,24 @@ class Sandbox:
             self._empty()
 
     def uncounted_work_s(self) -> float:
-        """Processor time that it used since `check_locks`, for one thread alone; 0 when gone."""
-        try:
-            return self._parts.group.cpu_s() - self._counted_at_cpu_s
-        except OSError:
-            return 0.0
+        """Processor time that it had used since `check_locks`; for one thread alone."""
+        with contextlib.suppress(OSError):  # it is gone
+            self._cpu_s = self._parts.group.cpu_s()
+        return self._cpu_s - self._counted_at_cpu_s
 
     def check_locks(self) -> None:
         """Send SIGKILL to the run when it holds more file locks than `locks.MOST`, and do not wait
         until it has died; for the same thread."""
-        self._counted_at_cpu_s += self.uncounted_work_s()
-        if not self._parts.lock_count.is_over():
-            return
-        if not self._lock.acquire(blocking=False):
-            self._counted_at_cpu_s = 0.0  # somebody looks at it, or ends it: again soon
-            return
-        try:
-            if self._final is None:
-                self._too_many_locks = True
-                self._send_kill()
-        finally:
-            self._lock.release()
+        if self._parts.lock_count.is_over():
+            if not self._lock.acquire(blocking=False):
+                return  # somebody looks at it, or ends it: its work stays uncounted
+            try:
+                if self._final is None:
+                    self._too_many_locks = True
+                    self._send_kill()
+            finally:
+                self._lock.release()
+        self._counted_at_cpu_s = self._cpu_s
 
     def clear_late(self) -> None:
         """`finish`, for a run that did not die within the kill time-out but is gone by now; no

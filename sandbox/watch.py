@@ -24,7 +24,7 @@ class Watched(Protocol):
     def run_name(self) -> str: ...
 
     def uncounted_work_s(self) -> float:
-        """Processor time that it used since its locks were last counted."""
+        """Processor time that it had used since its locks were counted."""
 
     def check_locks(self) -> None:
         """Kill it when it holds too many."""
