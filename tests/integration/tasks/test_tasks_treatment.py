@@ -158,10 +158,7 @@ def test_a_hook_has_its_time_and_no_more(place: Station) -> None:
     ]
 
 
-def test_hooks_of_a_lost_runner_and_of_an_eviction(
-    sqlite_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tasks.hooks._SHUTDOWN_S", 0.2)
+def test_hooks_of_a_lost_runner_and_of_an_eviction(sqlite_url: str, redis_url: str) -> None:
     with station(sqlite_url, redis_url) as place:
         both = {"hooks": {"on_stop": "cleanup.py", "on_crash": "cleanup.py"}, "env": {"TOKEN": "t"}}
         runs, stops = [
