@@ -24,6 +24,7 @@ from sandbox.outcome import Outcome, Usage
 from sandbox.policy import NetworkPolicy
 from sandbox.program import MAX_FILES, Limits, Program, WorkspaceFile
 from sandbox.running import Sandbox
+from sandbox.selector import selector
 from sandbox.stacks import prepared as with_stacks
 
 __all__ = [
@@ -51,5 +52,6 @@ __all__ = [
     "UplinkDownError",
     "Usage",
     "WorkspaceFile",
+    "selector",
     "with_stacks",
 ]

@@ -83,6 +83,14 @@ def argument_is(index: int, value: int, decision: Sequence[Instruction]) -> list
     return [_argument(index), (_EQUAL, 0, len(decision), value), *decision]
 
 
+def argument_masked_is(
+    index: int, mask: int, value: int, decision: Sequence[Instruction]
+) -> list[Instruction]:
+    """As `argument_is`, for the bits of `mask` alone."""
+    load, *rest = argument_is(index, value, decision)
+    return [load, (_AND, 0, 0, mask), *rest]
+
+
 def argument_null(index: int, then: int, otherwise: int) -> list[Instruction]:
     """`then` for a null pointer: both halves count."""
     code, _, _, at = _argument(index)

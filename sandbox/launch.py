@@ -121,6 +121,7 @@ def launch(run_name: str, program: Program, equipment: Equipment, place: Place) 
             scratch=scratch,
             lock_count=lock_count,
             cpu_millis=limits.cpu_millis,
+            memory_bytes=limits.memory_bytes,
             isolation={
                 **_isolation(limits, equipment, place),
                 "inodes_max": limits.inodes_max if inodes_limited else None,

@@ -24,6 +24,7 @@ from sandbox.network import assembly, messages, namespaces
 from sandbox.network.slots import SlotKeeper
 from sandbox.network.uplink import UplinkKeeper
 from sandbox.policy import Rules
+from sandbox.selector import selector
 
 _SWEEP_TIMEOUT_S = 10.0
 
@@ -112,6 +113,8 @@ def main(channel_fd: int) -> None:
     if configure is None:
         return
     known = dict(zip(configure.fields["with"], configure.fds, strict=True))
+    # A user namespace is what the runner of an ordinary user has.
+    shares_user = "user" in known or configure.fields["own_user_namespace"]
     try:
         made = _enter_user_namespace(known.get("user"), configure.fields["own_user_namespace"])
     except OSError as error:
@@ -120,9 +123,14 @@ def main(channel_fd: int) -> None:
     # Before the hello: the runner moves us afterwards, and the tree is found from where we are.
     tree = cgroups.detect(configure.fields["name"])
     try:
-        asyncio.run(_serve(channel, configure.fields, known.get("router"), made))
+        with asyncio.Runner(loop_factory=lambda: _event_loop(shares_user)) as runner:
+            runner.run(_serve(channel, configure.fields, known.get("router"), made))
     finally:
         cgroups.sweep(tree, _SWEEP_TIMEOUT_S)
+
+
+def _event_loop(shares_user: bool) -> asyncio.AbstractEventLoop:
+    return asyncio.SelectorEventLoop(selector(shares_user=shares_user))
 
 
 def _enter_user_namespace(known_fd: int | None, make: bool) -> dict[str, int]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
+from typing import Literal
+
+KilledFor = Literal["memory", "locks", None]
+"""What the runner killed a run for, of what the kernel does not bound by itself."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Outcome:
 
     `exit_code` is 0..255. `signal` is set when that code is 128 + a signal's number: the reaper
     inside the sandbox reports a death by signal so, and a program that calls `sys.exit(143)`
-    itself looks the same. `oom` needs both: death by SIGKILL and a counted kill by the kernel.
+    itself looks the same. `oom` needs both: death by SIGKILL, and a counted kill by the kernel or
+    one by the runner for memory that the kernel had let it have.
     `full` names the file systems (`/workspace`, `/tmp`, `/dev/shm`) that had no free block or inode
     left when the program was gone; a program that removed its files while it failed shows nothing.
     `overdue`: the guard killed it, because its time had not been extended.
@@ -52,7 +57,7 @@ def outcome_of(
     full: tuple[str, ...] = (),
     *,
     overdue: bool = False,
-    too_many_locks: bool = False,
+    killed_for: KilledFor = None,
 ) -> Outcome:
     """Decide from the exit code (0..255, 128 + n for signal n) and the final counters."""
     number = exit_code - 128
@@ -61,9 +66,9 @@ def outcome_of(
     return Outcome(
         exit_code,
         died_by,
-        oom=was_killed and usage.oom_kills > 0,
+        oom=was_killed and (killed_for == "memory" or usage.oom_kills > 0),
         usage=usage,
         full=full,
         overdue=overdue,
-        too_many_locks=was_killed and too_many_locks,
+        too_many_locks=was_killed and killed_for == "locks",
     )

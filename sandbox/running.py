@@ -14,9 +14,11 @@ from sandbox import cgroups, stacks
 from sandbox.errors import SandboxError, SandboxStuckError
 from sandbox.locks import LockCount
 from sandbox.network.refusals import Refusal
-from sandbox.outcome import Outcome, Usage, outcome_of
+from sandbox.outcome import KilledFor, Outcome, Usage, outcome_of
 from sandbox.scratch import Scratch
 from sandbox.status import Started, StatusPipe, wait_readable
+
+_MOST_OOM_KILLS = 10
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Parts:
     scratch: Scratch
     lock_count: LockCount
     cpu_millis: int
+    memory_bytes: int
     isolation: Mapping[str, object]
     kill_timeout_s: float
     refusals: Callable[[], list[Refusal]]
@@ -64,7 +67,7 @@ class Sandbox:
         self._last_refusals: list[Refusal] = []
         self._full: tuple[str, ...] = ()
         self._overdue = False
-        self._too_many_locks = False
+        self._killed_for: KilledFor = None
         self._cpu_s = self._counted_at_cpu_s = 0.0
         self._is_stuck = False
         self._outcome: Outcome | None = None
@@ -111,16 +114,17 @@ class Sandbox:
     def check_locks(self) -> None:
         """Send SIGKILL to the run when it holds more file locks than `locks.MOST`, and do not wait
         until it has died; for the same thread."""
-        if self._parts.lock_count.is_over():
-            if not self._lock.acquire(blocking=False):
-                return  # somebody looks at it, or ends it: its work stays uncounted
-            try:
-                if self._final is None:
-                    self._too_many_locks = True
-                    self._send_kill()
-            finally:
-                self._lock.release()
-        self._counted_at_cpu_s = self._cpu_s
+        if not self._parts.lock_count.is_over() or self._send_kill_for("locks"):
+            self._counted_at_cpu_s = self._cpu_s  # else again soon
+
+    def check_memory(self) -> None:
+        """The same when it has an eighth more memory than its limit, which control groups v2 let
+        arriving datagrams have, or when the kernel has killed many of its processes for their
+        memory, with a page in the host's log for each. Raises OSError when it is gone."""
+        used_bytes, oom_kills = self._parts.group.memory()
+        most_bytes = self._parts.memory_bytes + self._parts.memory_bytes // 8
+        if used_bytes > most_bytes or oom_kills > _MOST_OOM_KILLS:
+            self._send_kill_for("memory")
 
     def clear_late(self) -> None:
         """`finish`, for a run that did not die within the kill time-out but is gone by now; no
@@ -181,7 +185,7 @@ class Sandbox:
             self._final,
             self._full,
             overdue=self._overdue,
-            too_many_locks=self._too_many_locks,
+            killed_for=self._killed_for,
         )
 
     def _exit_code(self, final: Usage) -> int:
@@ -199,6 +203,18 @@ class Sandbox:
             f"run {self.run_name}: the sandbox ended with status {status} and without the program's"
             " exit code; the last lines of its error stream say why"
         )
+
+    def _send_kill_for(self, reason: KilledFor) -> bool:
+        """Without waiting; False when somebody looks at the run, or ends it."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._final is None:
+                self._killed_for = self._killed_for or reason
+                self._send_kill()
+        finally:
+            self._lock.release()
+        return True
 
     def _send_kill(self) -> None:
         """The kernel ends a pid namespace with its first process; bubblewrap then reports 137."""

@@ -26,9 +26,15 @@ _ABSENT = (
     " inotify_init inotify_init1"
     # Of the memory for compiled filters the host has one amount; without it no sandbox starts.
     " seccomp"
+    # A timer wakes all who wait for these in an interrupt, at the cost of whoever runs just then.
+    " timerfd_create signalfd signalfd4"
+    # Its flags lie in memory, where no filter sees them.
+    " openat2"
 )
 # All that a program can write lies in memory; these would make the host's disks work.
-_WITHOUT_EFFECT = "sync syncfs"
+_WITHOUT_EFFECT = "sync syncfs fsync fdatasync sync_file_range"
+# Access control lists are memory of the kernel that nothing counts, 128 KB for each folder.
+_UNSUPPORTED = "setxattr lsetxattr fsetxattr"
 _FORBIDDEN = (
     "mount umount2 pivot_root chroot unshare setns"  # the walls themselves
     " ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp"
@@ -42,6 +48,7 @@ _FORBIDDEN = (
 )
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _REQUESTS = (
+    *(0x8906, 0x8907, 0x80108906, 0x80108907),  # SIOCGSTAMP, SIOCGSTAMPNS: as SO_TIMESTAMP below
     *(0x5412, 0x541C, 0x5423, 0x541D),  # TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS
     # SIOCGIFBR, SIOCSIFBR, SIOC[GS]IFVLAN, SIOCBR*: the host loads a module for whoever asks
     *(0x8940, 0x8941, 0x8982, 0x8983, 0x89A0, 0x89A1, 0x89A2, 0x89A3),
@@ -52,20 +59,25 @@ _PROCESS_OPTIONS = (22, 62, 0x53564D41)
 _DONTNEED = 4  # POSIX_FADV_: has neighbours read the shared runtime from the disk again
 # What is kept back for more to come lies in a queue that is counted by nothing (UDP).
 _MSG_MORE, _SPLICE_MORE = 0x8000, 0x4
-_UDP_CORK = 1
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 _FILE_COMMANDS = {
-    1026: bpf.EPERM,  # F_NOTIFY, the older kind of watch
+    # F_SETLEASE: who opens a file of the shared runtime waits for who leased it. F_NOTIFY: the
+    # older kind of watch.
+    **dict.fromkeys((1024, 1026), bpf.EPERM),
     # F_OFD_GETLK, _SETLK, _SETLKW: locks of no process, which `locks` cannot tell from those of
     # others. They are newer than what databases ask for.
     **dict.fromkeys((36, 37, 38), bpf.refuse(errno.EINVAL)),
 }
+_SET_FLAGS = 4  # F_SETFL
 _CLONE_FILES, _CLONE_THREAD = 0x400, 0x10000
 # Huge pages that an administrator set aside are counted by no limit of ours.
 _MAP_HUGETLB, _MFD_HUGETLB, _SHM_HUGETLB = 0x40000, 0x4, 0o4000
-_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
-# 1 is a name for AF_UNIX's only protocol, and ICMP, which takes power that no program has.
-_PROTOCOLS = (0, 1, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+_PROTOCOLS_OF_UNIX = (0, 1)
+_PROTOCOLS_OF_TYPE = {
+    socket.SOCK_STREAM: (0, socket.IPPROTO_TCP),
+    socket.SOCK_DGRAM: (0, socket.IPPROTO_UDP),
+}
+_SOCKET_TYPE = 0xF
 # What a socket holds beyond its protocol's counted memory is counted by no limit of a run, up to
 # SO_RCVBUF for each of its sockets; the kernel, too, gives less than asked without a word. Ignored
 # is what libraries take for the end of their socket when it fails: libc's resolver asks for the
@@ -78,6 +90,9 @@ _SOCKET_OPTIONS = {
         **dict.fromkeys((26, 50, 51, 52), bpf.EPERM),
         # SO_TIMESTAMPING (old, new), SO_ZEROCOPY, SO_TXTIME: the queue of errors
         **dict.fromkeys((37, 65, 60, 61), bpf.EPERM),
+        # SO_TIMESTAMP, SO_TIMESTAMPNS (old, new): the first who asks, and the last who does not any
+        # more, have code of the kernel rewritten, which interrupts every processor of the host.
+        **dict.fromkeys((29, 35, 63, 64), bpf.EPERM),
         _SO_RCVBUF: _IGNORED,
     },
     # TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY: a list without a counter
@@ -89,12 +104,15 @@ _SOCKET_OPTIONS = {
         **dict.fromkeys((20, 27, 42, 46, 32), bpf.EPERM),
         _IPV6_RECVERR: _IGNORED,
     },
-    socket.IPPROTO_UDP: {_UDP_CORK: bpf.EPERM},
+    # UDP_CORK; UDP_SEGMENT: one packet for the pace of the network, and 64 behind it; UDP_ENCAP,
+    # UDP_GRO: code is rewritten for them as well
+    socket.IPPROTO_UDP: dict.fromkeys((1, 103, 100, 104), bpf.EPERM),
 }
 _RLIMIT_CORE = 4
 _CALLS = (
     (_ABSENT, bpf.ENOSYS),
     (_FORBIDDEN, bpf.EPERM),
+    (_UNSUPPORTED, bpf.refuse(errno.EOPNOTSUPP)),
     (_WITHOUT_EFFECT, bpf.refuse(0)),  # no error: the call answers 0
 )
 
@@ -114,7 +132,7 @@ def _pieces(machine: Machine) -> Iterator[list[bpf.Instruction]]:
     if machine.foreign_from is not None:
         yield bpf.from_number(machine.foreign_from, bpf.KILL)
     yield bpf.from_number(HIGHEST_KNOWN + 1, bpf.ENOSYS)
-    for name, decision in _by_argument().items():
+    for name, decision in _by_argument(machine).items():
         if name in machine.numbers:
             yield bpf.call_if(machine.numbers[name], decision)
     for names, value in _CALLS:
@@ -124,13 +142,21 @@ def _pieces(machine: Machine) -> Iterator[list[bpf.Instruction]]:
     yield bpf.verdict(bpf.ALLOW)
 
 
-def _by_argument() -> dict[str, list[bpf.Instruction]]:
+def _by_argument(machine: Machine) -> dict[str, list[bpf.Instruction]]:
     set_id = stat.S_ISUID | stat.S_ISGID
     devices = (stat.S_IFCHR, stat.S_IFBLK)
     unsupported = bpf.refuse(errno.EOPNOTSUPP)
+    # Past the cache the host's disk works for each read; and a flag of preadv2 tells what is in it.
+    direct = machine.o_direct, bpf.refuse(errno.EINVAL), bpf.ALLOW
     return {
         "clone": _clone(),
-        "fcntl": bpf.argument_among(1, _FILE_COMMANDS, bpf.ALLOW),
+        "fcntl": [
+            *bpf.argument_is(1, _SET_FLAGS, bpf.argument_has(2, *direct)),
+            *bpf.argument_among(1, _FILE_COMMANDS, bpf.ALLOW),
+        ],
+        "open": bpf.argument_has(1, *direct),
+        "openat": bpf.argument_has(2, *direct),
+        "preadv2": bpf.argument_has(5, 0xFFFFFFFF, unsupported, bpf.ALLOW),
         "ioctl": bpf.argument_in(1, _REQUESTS, bpf.EPERM, bpf.ALLOW),
         "prctl": bpf.argument_in(0, _PROCESS_OPTIONS, bpf.refuse(errno.EINVAL), bpf.ALLOW),
         "fadvise64": bpf.argument_in(3, (_DONTNEED,), bpf.refuse(0), bpf.ALLOW),
@@ -170,11 +196,23 @@ def _clone() -> list[bpf.Instruction]:
 
 
 def _socket() -> list[bpf.Instruction]:
-    """UNIX, IPv4 and IPv6; AF_VSOCK, for one, would reach the hypervisor, and what netlink answers
-    is uncounted memory. Asking for a rare protocol would have the host load its module."""
-    protocols = bpf.argument_in(2, _PROTOCOLS, bpf.ALLOW, bpf.refuse(errno.EPROTONOSUPPORT))
-    families = [step for family in _FAMILIES for step in bpf.argument_is(0, family, protocols)]
-    return [*families, *bpf.verdict(bpf.refuse(errno.EAFNOSUPPORT))]
+    """UNIX, TCP and UDP; AF_VSOCK, for one, would reach the hypervisor, and what netlink answers is
+    uncounted memory. Asking for a rare type or protocol would have the host load its module."""
+    unknown = bpf.refuse(errno.EPROTONOSUPPORT)
+    of_unix = bpf.argument_in(2, _PROTOCOLS_OF_UNIX, bpf.ALLOW, unknown)
+    of_internet = [
+        step
+        for kind, protocols in _PROTOCOLS_OF_TYPE.items()
+        for step in bpf.argument_masked_is(
+            1, _SOCKET_TYPE, kind, bpf.argument_in(2, protocols, bpf.ALLOW, unknown)
+        )
+    ] + bpf.verdict(bpf.EPERM)
+    return [
+        *bpf.argument_is(0, socket.AF_UNIX, of_unix),
+        *bpf.argument_is(0, socket.AF_INET, of_internet),
+        *bpf.argument_is(0, socket.AF_INET6, of_internet),
+        *bpf.verdict(bpf.refuse(errno.EAFNOSUPPORT)),
+    ]
 
 
 def _socket_options() -> list[bpf.Instruction]:

@@ -68,5 +68,7 @@ def _catches(pid: int) -> bool:
 
 
 def _field(file: Path, name: str) -> str:
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:"))
+    # Among the lines is the program's name, by its own choice any bytes but a line feed.
+    lines = file.read_bytes().split(b"\n")
+    found = next(line for line in lines if line.startswith(f"{name}:".encode()))
+    return found.partition(b":")[2].strip().decode("ascii")

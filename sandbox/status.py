@@ -73,8 +73,9 @@ def _pid_two(child_pid: int) -> int | None:
     try:
         children = Path(f"/proc/{child_pid}/task/{child_pid}/children").read_text(encoding="ascii")
         for pid in children.split():
-            for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-                if line.startswith("NSpid:") and line.split()[-1] == "2":
+            # The first line is the program's name, by its own choice any bytes but a line feed.
+            for line in Path(f"/proc/{pid}/status").read_bytes().split(b"\n"):
+                if line.startswith(b"NSpid:") and line.split()[-1] == b"2":
                     return int(pid)
     except (FileNotFoundError, ProcessLookupError):
         pass

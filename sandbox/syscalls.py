@@ -18,6 +18,7 @@ _COMMON = {
     "fsmount": 432,
     "fspick": 433,
     "clone3": 435,
+    "openat2": 437,
     "pidfd_getfd": 438,
     "process_madvise": 440,
     "mount_setattr": 442,
@@ -45,7 +46,10 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
     "fcntl": (72, 25),
+    "fdatasync": (75, 83),
     "finit_module": (313, 273),
+    "fsetxattr": (190, 7),
+    "fsync": (74, 82),
     "get_mempolicy": (239, 236),
     "init_module": (175, 105),
     "inotify_init": (253, None),
@@ -64,6 +68,7 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "kexec_load": (246, 104),
     "keyctl": (250, 219),
     "lookup_dcookie": (212, 18),
+    "lsetxattr": (189, 6),
     "mbind": (237, 235),
     "memfd_create": (319, 279),
     "migrate_pages": (256, 238),
@@ -75,11 +80,14 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "move_pages": (279, 239),
     "name_to_handle_at": (303, 264),
     "nfsservctl": (180, 42),
+    "open": (2, None),
     "open_by_handle_at": (304, 265),
+    "openat": (257, 56),
     "perf_event_open": (298, 241),
     "personality": (135, 92),
     "pivot_root": (155, 41),
     "prctl": (157, 167),
+    "preadv2": (327, 286),
     "prlimit64": (302, 261),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -94,19 +102,24 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "set_mempolicy": (238, 237),
     "setdomainname": (171, 162),
     "sethostname": (170, 161),
+    "setns": (308, 268),
     "setrlimit": (160, 164),
     "setsockopt": (54, 208),
-    "setns": (308, 268),
     "settimeofday": (164, 170),
+    "setxattr": (188, 5),
     "shmget": (29, 194),
+    "signalfd": (282, None),
+    "signalfd4": (289, 74),
     "socket": (41, 198),
     "socketpair": (53, 199),
     "splice": (275, 76),
     "swapoff": (168, 225),
     "swapon": (167, 224),
     "sync": (162, 81),
+    "sync_file_range": (277, 84),
     "syncfs": (306, 267),
     "syslog": (103, 116),
+    "timerfd_create": (283, 85),
     "umount2": (166, 39),
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
@@ -117,11 +130,12 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
 @dataclass(frozen=True)
 class Machine:
     """`audit_arch` is what seccomp calls the machine; `foreign_from` is the first number of its
-    second ABI (x32), None without one."""
+    second ABI (x32), None without one; `o_direct` is the flag of open."""
 
     audit_arch: int
     numbers: Mapping[str, int]
     foreign_from: int | None
+    o_direct: int
 
 
 def _column(index: int) -> dict[str, int]:
@@ -130,6 +144,6 @@ def _column(index: int) -> dict[str, int]:
 
 
 MACHINES = {
-    "x86_64": Machine(0xC000003E, _column(0), 0x40000000),
-    "aarch64": Machine(0xC00000B7, _column(1), None),
+    "x86_64": Machine(0xC000003E, _column(0), 0x40000000, o_direct=0x4000),
+    "aarch64": Machine(0xC00000B7, _column(1), None, o_direct=0x10000),
 }

@@ -1,9 +1,10 @@
-"""What a runner looks at twice a second in each of its runs: how many file locks it holds, and
-whether one that did not die in time is gone by now.
+"""What a runner looks at twice a second in each of its runs: how many file locks it holds, what the
+kernel did not hold of its memory's limit, and whether one that did not die in time is gone by now.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -29,6 +30,9 @@ class Watched(Protocol):
     def check_locks(self) -> None:
         """Kill it when it holds too many."""
 
+    def check_memory(self) -> None:
+        """Kill it when its limit does not hold it. Raises OSError when it is gone."""
+
     def clear_late(self) -> None:
         """Clear it away if it did not die in time and is gone by now. Raises `SandboxError`."""
 
@@ -53,6 +57,8 @@ class Watch:
             for work_s, sandbox in self._by_work():
                 try:
                     sandbox.clear_late()
+                    with contextlib.suppress(OSError):
+                        sandbox.check_memory()
                     # One that did no work has taken no lock.
                     if work_s > 0 and time.thread_time() - begun_s < _ROUND_S:
                         sandbox.check_locks()

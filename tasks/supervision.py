@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 from app.logs.stream import Channel
-from sandbox import Sandbox
+from sandbox import Sandbox, selector
 from tasks.control import RunControl
 from tasks.ending import Cause
 from tasks.logs.capture import Capture
@@ -56,7 +56,9 @@ class Supervision:
     cause: Cause = Cause.PROGRAM
     watchdog: Watchdog = field(init=False)
     timeout_at: float = _FOREVER
-    _selector: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
+    _selector: selectors.BaseSelector = field(
+        default_factory=lambda: selector(shares_user=os.geteuid() != 0)
+    )
     _start_ends_at: float = _FOREVER
     _kill_at: float = _FOREVER
     _grace_s: float = 0.0

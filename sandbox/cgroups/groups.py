@@ -47,6 +47,10 @@ class RunGroup(Protocol):
     def cpu_s(self) -> float:
         """The processor time used so far, cheaper than all counters. Raises OSError."""
 
+    def memory(self) -> tuple[int, int]:
+        """Bytes in use, and how many processes the kernel has killed for want of more. As cheap.
+        Raises OSError."""
+
     def remove(self) -> None:
         """Remove the empty group. Raises OSError (EBUSY) while a process is in it."""
 

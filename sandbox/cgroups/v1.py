@@ -71,17 +71,25 @@ class RunGroupV1:
 
     def usage(self) -> Usage:
         memory = self._at["memory"]
+        memory_bytes, oom_kills = self.memory()
         return Usage(
-            memory_bytes=groups.read_int(memory / "memory.usage_in_bytes"),
+            memory_bytes=memory_bytes,
             memory_peak_bytes=groups.read_int(memory / "memory.max_usage_in_bytes"),
             cpu_s=self.cpu_s(),
             throttled_s=groups.read_table(self._at["cpu"] / "cpu.stat")["throttled_time"] / 1e9,
-            oom_kills=groups.read_table(memory / "memory.oom_control").get("oom_kill", 0),
+            oom_kills=oom_kills,
             pids=groups.read_int(self._at["pids"] / "pids.current"),
         )
 
     def cpu_s(self) -> float:
         return groups.read_int(self._at["cpuacct"] / "cpuacct.usage") / 1e9
+
+    def memory(self) -> tuple[int, int]:
+        memory = self._at["memory"]
+        return (
+            groups.read_int(memory / "memory.usage_in_bytes"),
+            groups.read_table(memory / "memory.oom_control").get("oom_kill", 0),
+        )
 
     def remove(self) -> None:
         for directory in self._places():

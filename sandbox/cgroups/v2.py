@@ -65,17 +65,24 @@ class RunGroupV2:
     def usage(self) -> Usage:
         peak = self._at / "memory.peak"
         cpu = groups.read_table(self._at / "cpu.stat")
+        memory_bytes, oom_kills = self.memory()
         return Usage(
-            memory_bytes=groups.read_int(self._at / "memory.current"),
+            memory_bytes=memory_bytes,
             memory_peak_bytes=groups.read_int(peak) if peak.exists() else None,
             cpu_s=cpu["usage_usec"] / 1e6,
             throttled_s=cpu.get("throttled_usec", 0) / 1e6,
-            oom_kills=groups.read_table(self._at / "memory.events")["oom_kill"],
+            oom_kills=oom_kills,
             pids=groups.read_int(self._at / "pids.current"),
         )
 
     def cpu_s(self) -> float:
         return groups.read_table(self._at / "cpu.stat")["usage_usec"] / 1e6
+
+    def memory(self) -> tuple[int, int]:
+        return (
+            groups.read_int(self._at / "memory.current"),
+            groups.read_table(self._at / "memory.events")["oom_kill"],
+        )
 
     def remove(self) -> None:
         groups.remove_directory(self._at)

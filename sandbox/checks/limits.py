@@ -68,7 +68,7 @@ def check_core_dumps(_config: HostConfig) -> Iterator[Finding]:
 
 
 def harden_this_process() -> None:
-    """Raise the soft limit of open files, and never dump core.
+    """Raise the soft limit of open files, never dump core, ask for no precedence.
 
     The runner holds keys, and every sandbox inherits the limit: 1 byte and not 0, because 0 still
     lets a `core_pattern` that is a pipe hand a program's memory to a process of the host.
@@ -77,6 +77,9 @@ def harden_this_process() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if not _set_core_limit(1):
         _set_core_limit(0)
+    # A program in real time takes a whole processor, whatever its quota is.
+    for precedence in (resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE):
+        resource.setrlimit(precedence, (0, 0))
 
 
 def _may_raise_core_limit() -> bool:

@@ -30,11 +30,12 @@ _MAX_BYTES = 4096
 @dataclass(frozen=True)
 class Doors:
     """What a resolver does to the rest. `open` (addresses, port or None, seconds) makes addresses
-    reachable for the slot, raising OSError; `refuse` notes a destination; `own` are the host's."""
+    reachable for the slot, raising OSError; `refuse` notes a destination; `is_own`: whether an
+    address is the host's."""
 
     open: Callable[[Iterable[str], int | None, int], None]
     refuse: Callable[[str], None]
-    own: Callable[[], Iterable[str]]
+    is_own: Callable[[str], bool]
 
 
 class SlotResolver:
@@ -118,12 +119,12 @@ class SlotResolver:
         return [rule.port for rule in self._rules.names if rule.covers(name)]
 
     def _is_usable(self, address: str) -> bool:
-        if address in self._doors.own():
+        if self._doors.is_own(address):
             return False
         return ranges.is_answerable(IPv4Address(address), self._answerable)
 
     def _what_is(self, address: str) -> str:
-        if address in self._doors.own():
+        if self._doors.is_own(address):
             return "this host"
         return ranges.what_is(IPv4Address(address))
 

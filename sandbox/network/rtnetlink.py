@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network
 from types import TracebackType
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
@@ -19,7 +20,7 @@ _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 3, 4, 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY = 1, 4, 5, 6
-_RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST = 254, 4, 1
+_RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST, _RTN_LOCAL = 254, 4, 1, 2
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
 _IFF_UP = 0x1
 _HEADER = struct.Struct("=IHHII")
@@ -92,6 +93,17 @@ class Rtnetlink:
             attributes = dict(_attributes(body[_ROUTE.size :]))
             if prefix == 0 and table == _RT_TABLE_MAIN and _RTA_OIF in attributes:
                 found.append(struct.unpack("=i", attributes[_RTA_OIF])[0])
+        return found
+
+    def local_networks(self) -> list[IPv4Network]:
+        """What a route, if no address, makes this host's own."""
+        found = []
+        for body in self._dump(_RTM_GETROUTE, _ROUTE.pack(socket.AF_INET, *[0] * 8)):
+            _, prefix, *_, kind, _ = _ROUTE.unpack_from(body)
+            attributes = dict(_attributes(body[_ROUTE.size :]))
+            if kind == _RTN_LOCAL:
+                address = attributes.get(_RTA_DST, bytes(4))
+                found.append(IPv4Network((address, prefix)))
         return found
 
     def close(self) -> None:

@@ -2,6 +2,9 @@
 
 Who is who is decided by the interface a packet came through and its source together, in the first
 chain; later ones look at the source alone. All that differs between slots are elements of sets.
+
+What this connection table takes for the end of a connection must reach the next one behind the
+uplink, which remembers it for days: nothing is left to die on its way (time to live, IP options).
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ _QUERY = f"ip daddr {API_ADDRESS} udp dport 53"
 # New connections of one slot. With the short memory for ended ones (router.py) this keeps a program
 # that opens and closes without end from filling the connection table that all slots share.
 _BEGUN = "200/second burst 1000 packets"
+# Datagrams, which no congestion slows: a flood of them keeps slirp4netns from all others.
+_CARRIED = "10000/second burst 5000 packets"
 
 MOST_TO_ITSELF = 512  # TCP connections of one slot that it opened to itself and did not yet close
 _RESETS = "1/minute burst 500 packets"
@@ -38,11 +43,12 @@ table {TABLE} {{
   set ranges_port {{ type ipv4_addr . inet_service . ipv4_addr; flags interval; }}
   set closed {{ type ipv4_addr; flags interval; elements = {_set(closed)} }}
   set named_only {{ type ipv4_addr; flags interval; elements = {_set(named_only)} }}
-  set own {{ type ipv4_addr; }}
+  set own {{ type ipv4_addr; flags interval; }}
   map api {{ type inet_service : ipv4_addr . inet_service; }}
 
   set connections {{ type ipv4_addr; size 65535; flags dynamic; }}
   set begun {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m; }}
+  set carried {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m; }}
   set queries {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m; }}
   set refused_all {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1h; }}
   set refused_pace {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1h; }}
@@ -55,6 +61,8 @@ table {TABLE} {{
     type filter hook prerouting priority raw; policy drop
     iifname {{ "lo", "{UPLINK}" }} meta nfproto ipv4 accept
     iifname . ip saddr != @slots drop
+    ip hdrlength != 5 drop
+    ip ttl set 64
     {_QUERY} notrack
     accept
   }}
@@ -88,6 +96,8 @@ table {TABLE} {{
   }}
   chain through {{
     type filter hook forward priority filter; policy drop
+    oifname "{UPLINK}" meta l4proto udp \
+update @carried {{ ip saddr limit rate over {_CARRIED} }} drop
     ct state established,related accept
     iifname "{UPLINK}" drop
     ct status dnat goto within_most
@@ -211,9 +221,9 @@ def open_named(address: str, found: Iterable[str], port: int | None, lasts_s: in
     return commands
 
 
-def replace_own(addresses: Iterable[str]) -> list[str]:
+def replace_own(addresses: Iterable[IPv4Network]) -> list[str]:
     """The commands that renew the set of the host's own addresses."""
-    listed = ", ".join(sorted(set(addresses)))
+    listed = ", ".join(map(str, collapse_addresses(addresses)))
     return [f"flush set {TABLE} own", *([_element("add", "own", listed)] if listed else [])]
 
 

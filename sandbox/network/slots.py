@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -48,7 +49,12 @@ class SlotKeeper:
     async def make(self, slot: int) -> int:
         """A new namespace for `slot`; answers with its descriptor."""
         namespace_fd, sockets = await self._services.router.make_slot(slot)
-        await self._keep(slot, sockets)
+        try:
+            await self._keep(slot, sockets)
+        except BaseException:
+            os.close(namespace_fd)
+            await self.release(slot)
+            raise
         return namespace_fd
 
     async def adopt(self, slot: int, rules: Rules | None) -> None:
@@ -95,11 +101,11 @@ class SlotKeeper:
         self._slots.clear()
 
     async def _keep(self, slot: int, sockets: SlotSockets) -> None:
-        relay = None
-        if self._services.api is not None:
-            relay = SlotRelay(self._services.api)
-            await relay.listen(sockets.api)
+        api = self._services.api
+        relay = SlotRelay(api) if api is not None else None
         self._slots[slot] = _Slot(sockets, relay)
+        if relay is not None:
+            await relay.listen(sockets.api)
 
     async def _resolve_for(self, slot: int, rules: Rules) -> None:
         if rules.mode == "none":
@@ -112,8 +118,8 @@ class SlotKeeper:
         def refuse(destination: str) -> None:
             services.refusals.note(address, destination, 0, "dns", 1)
 
-        doors = Doors(open_, refuse, own=lambda: services.own.current)
+        doors = Doors(open_, refuse, is_own=services.own.include)
         resolver = SlotResolver(rules, services.upstream, doors, services.extra_allowed)
         kept = self._slots[slot]
-        await resolver.start(kept.sockets.dns_udp, kept.sockets.dns_tcp)
         kept.resolver = resolver
+        await resolver.start(kept.sockets.dns_udp, kept.sockets.dns_tcp)

@@ -61,6 +61,13 @@ class UplinkKeeper:
             try:
                 self._report("up", "")
                 pause_s = _FIRST_PAUSE_S
-                self._report("lost", await self._uplink.lost())
+                self._report("lost", await self._reason())
             finally:
-                await self._uplink.stop()
+                with contextlib.suppress(OSError):  # `start` removes what is left
+                    await self._uplink.stop()
+
+    async def _reason(self) -> str:
+        try:
+            return await self._uplink.lost()
+        except OSError as error:
+            return f"it cannot be watched: {error}"

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from sandbox.network import namespaces, ruleset
 from sandbox.network.probe import Probe
@@ -65,6 +67,8 @@ class UserUplink:
                     await asyncio.wait_for(ended.wait(), _PROBE_EVERY_S)
                     return f"slirp4netns ended with status {process.wait()}"
                 missed = 0 if await self._probe.answers(_PROBE_TIMEOUT_S) else missed + 1
+                if (words := _exhausted(process.pid)) is not None:
+                    return words
         return f"slirp4netns did not answer {_PROBES_MISSED} times"
 
     async def stop(self) -> None:
@@ -123,6 +127,16 @@ class UserUplink:
         with os.fdopen(ready_fd, "rb") as ready:
             if not wait_readable(ready.fileno(), _READY_S) or not ready.read(1):
                 raise UplinkError(f"slirp4netns did not start: {_words(said_fd)}")
+
+
+def _exhausted(pid: int) -> str | None:
+    """Connections that programs forgot are kept until the other side gives them up; when there is
+    no descriptor left, every further connection fails, while pings are answered all the same."""
+    held = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    most, _ = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    if held <= most * 3 // 4:
+        return None
+    return f"slirp4netns held {held} of {most} descriptors, for connections that nobody ended"
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from app.logs.stream import Channel
+from sandbox import selector
 from tasks.logs.capture import Capture
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class LogReader(threading.Thread):
         """`share`: the most of the time that it works."""
         super().__init__(name="log-reader", daemon=True)
         self._rests_per_work = 1 / share - 1
-        self._selector = selectors.EpollSelector()
+        self._selector = selector(shares_user=os.geteuid() != 0)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._wake_fd, selectors.EVENT_READ)
         self._by_id: dict[int, Reading] = {}
@@ -128,8 +129,13 @@ class LogReader(threading.Thread):
             fresh, self._fresh = self._fresh, []
         for reading in fresh:
             self._by_id[id(reading)] = reading
-            for fd in reading.open_fds:
-                self._selector.register(fd, selectors.EVENT_READ, reading)
+            for fd in [*reading.open_fds]:
+                try:
+                    self._selector.register(fd, selectors.EVENT_READ, reading)
+                except OSError:
+                    # One run's log must not end those of the others.
+                    log.exception("log_not_read")
+                    del reading.open_fds[fd]
 
     def _read(self, reading: Reading, fd: int) -> None:
         try:

@@ -16,7 +16,9 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from sandbox import Host
 from sandbox.network import namespaces
 
 GATEWAY = "45.33.32.1"
@@ -45,6 +47,24 @@ def inside(namespace: str) -> Iterator[None]:
         namespaces.enter(home, namespaces.CLONE_NEWNET)
         os.close(there)
         os.close(home)
+
+
+def children(pid: int) -> list[int]:
+    """Processes that this one's threads have started."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def slirp_of(host: Host) -> int:
+    """The process of the uplink `user`."""
+    (pid,) = (
+        pid
+        for pid in children(host.netd_pid)
+        if b"slirp4netns" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    return pid
 
 
 @dataclass

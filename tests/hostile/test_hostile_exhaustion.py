@@ -12,6 +12,8 @@ import termios
 import threading
 from pathlib import Path
 
+from attempts import attempt
+from ordinary import AnyBox
 from sealed import HOSTILE_UID, Box, processes_of_uids, wait_until
 
 MIB = 1 << 20
@@ -298,3 +300,21 @@ def _waiting_bytes(fd: int) -> int:
 
 def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_children_that_are_killed_for_their_memory_without_end(any_box: AnyBox) -> None:
+    """Each is a page in the host's log: a gigabyte of it a day."""
+    result = attempt(
+        any_box,
+        """
+while True:
+    if os.fork() == 0:
+        write("/proc/self/oom_score_adj", "1000")
+        keep = []
+        while True:
+            keep.append(bytearray(1 << 20))
+    os.wait()
+""",
+        memory_bytes=32 << 20,
+    )
+    assert result.outcome.oom

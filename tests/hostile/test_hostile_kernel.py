@@ -332,3 +332,106 @@ say(" ".join(str(read(f"/proc/{pid}/{name}")) for name in names for pid in ("sel
     )
     words = ("sequence", "hostile", str(Path(__file__).parents[2]), "DATABASE_URL", "celery")
     assert [word for word in words if word in result.seen] == []
+
+
+def test_what_wakes_many_in_an_interrupt(any_box: AnyBox) -> None:
+    """A timer that a quarter of a million waited for took 10 to 50 ms of whoever ran just then."""
+    result = attempt(
+        any_box,
+        """
+libc.timerfd_create, libc.signalfd
+mask = ctypes.create_string_buffer(128)
+say([call(libc.timerfd_create, 1, 0), call(libc.signalfd, -1, mask, 0)])
+import asyncio, subprocess
+asyncio.run(asyncio.sleep(0.01))
+subprocess.run([sys.executable, "-S", "-c", "pass"], check=True)
+""",
+    )
+    assert result.seen == [errno.ENOSYS, errno.ENOSYS]
+    assert (result.outcome.exit_code, result.stderr) == (0, "")
+
+
+def test_what_has_code_of_the_kernel_rewritten(any_box: AnyBox) -> None:
+    """Which interrupts every processor of the host: 30,000 times in 1.2 s."""
+    result = attempt(
+        any_box,
+        """
+import fcntl
+options = [(17, 100), (17, 103), (17, 104), (1, 29), (1, 35), (1, 63), (1, 64)]
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    set_ = [tried(lambda: s.setsockopt(level, option, 1)) for level, option in options]
+    requests = (0x8906, 0x8907, 0x80108906, 0x80108907)
+    asked = [tried(lambda: fcntl.ioctl(s, request, bytes(16))) for request in requests]
+say(set_ + asked)
+""",
+    )
+    assert set(result.seen) == {errno.EPERM}
+
+
+def test_types_of_sockets_that_the_host_would_load_a_module_for(any_box: AnyBox) -> None:
+    result = attempt(
+        any_box,
+        """
+internet, six = socket.AF_INET, socket.AF_INET6
+kinds = [(internet, 5, 0), (internet, 6, 0), (internet, 4, 0), (six, 5, 0), (internet, 3, 0),
+         (internet, 2, 6), (internet, 1, 17), (six, 2, 1), (internet, 2, 1)]
+usual = [(internet, 1, 0), (internet, 2, 17), (six, 1, 6), (socket.AF_UNIX, 5, 0)]
+say([[tried(lambda: socket.socket(*kind).close()) for kind in some] for some in (kinds, usual)])
+""",
+    )
+    rare, usual = result.seen
+    assert rare == [errno.EPERM] * 5 + [errno.EPROTONOSUPPORT] * 4
+    assert usual == [0] * 4
+
+
+def test_the_hosts_disks(any_box: AnyBox) -> None:
+    """Of the shared runtime, the only files that lie on one."""
+    result = attempt(
+        any_box,
+        """
+import fcntl
+runtime = os.open(os.__file__, os.O_RDONLY)
+flags = [tried(lambda: os.preadv(runtime, [bytearray(4096)], 0, flag)) for flag in (1, 2, 8, 0x80)]
+say([
+    tried(lambda: os.open(os.__file__, os.O_RDONLY | os.O_DIRECT)),
+    tried(lambda: fcntl.fcntl(runtime, fcntl.F_SETFL, os.O_DIRECT)),
+    syscall(437, runtime, 0, 0, 0),
+    *flags,
+    # Nothing happens, also where it would be an error.
+    *(tried(lambda: flush(fd)) for flush in (os.fsync, os.fdatasync) for fd in (runtime, 900)),
+    tried(lambda: os.preadv(runtime, [bytearray(4096)], 0)),
+])
+""",
+    )
+    seen = result.seen
+    assert seen[:3] == [errno.EINVAL, errno.EINVAL, errno.ENOSYS]
+    assert seen[3:7] == [errno.EOPNOTSUPP] * 4
+    assert seen[7:] == [0] * 5
+
+
+def test_leases(any_box: AnyBox) -> None:
+    """Whoever opens a leased file waits for up to 45 s; a runtime that belongs to an ordinary
+    runner's user could be leased as a whole, and no neighbour began any more."""
+    result = attempt(
+        any_box,
+        """
+import fcntl
+own = os.open("x", os.O_CREAT | os.O_RDONLY)
+leases = (fcntl.F_WRLCK, fcntl.F_RDLCK)
+say([tried(lambda: fcntl.fcntl(own, fcntl.F_SETLEASE, lease)) for lease in leases])
+""",
+    )
+    assert result.seen == [errno.EPERM] * 2
+
+
+def test_no_precedence_is_inherited(any_box: AnyBox) -> None:
+    result = attempt(
+        any_box,
+        """
+import resource
+say([resource.getrlimit(13), resource.getrlimit(14),
+     tried(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))),
+     tried(lambda: os.setpriority(os.PRIO_PROCESS, 0, -1))])
+""",
+    )
+    assert result.seen == [[0, 0], [0, 0], errno.EPERM, errno.EACCES]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
 from attempts import PRELUDE, attempt
 from ordinary import AnyBox
-from sealed import Box
+from sealed import Box, wait_until
 
 MIB = 1 << 20
 LIMIT = 48 * MIB
@@ -131,7 +132,7 @@ signal.pause()
         memory_bytes=64 * MIB,
     )
     live.read_until(lambda: "full\n" in live.stdout)
-    held_bytes = _tcp_pages() * 4096
+    held_bytes = _pages("TCP") * 4096
     live.sandbox.kill()
     result = live.finish()
     assert "full" in result.stdout or result.outcome.oom, result
@@ -337,8 +338,80 @@ def _available_bytes() -> int:
     raise AssertionError("no MemAvailable")
 
 
-def _tcp_pages() -> int:
+def test_access_control_lists(any_box: AnyBox) -> None:
+    """Each file of a folder inherits one: 64 KB of the host that nobody counts."""
+    result = attempt(
+        any_box,
+        """
+entries = [(1, 6, -1), *[(2, 6, 1000)] * 8000, (4, 4, -1), (16, 6, -1), (32, 4, -1)]
+import struct
+acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+os.mkdir("folder")
+memory = os.memfd_create("x")
+names = ("system.posix_acl_access", "system.posix_acl_default", "user.x")
+say([tried(lambda: os.setxattr(where, name, acl))
+     for where in ("folder", "/tmp", "/dev/shm", memory) for name in names]
+    + [tried(lambda: os.setxattr("folder", "user.x", b"x", follow_symlinks=False))])
+import shutil
+shutil.copytree("/workspace/folder", "/tmp/folder")
+shutil.copy2("main.py", "/tmp/folder")
+""",
+    )
+    assert set(result.seen) == {errno.EOPNOTSUPP}
+    assert (result.outcome.exit_code, result.stderr) == (0, "")
+
+
+DATAGRAMS = (
+    PRELUDE
+    + """
+import gc
+gc.disable()
+payload = bytes(16000)
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+may_send, go = os.pipe()
+for _ in range(3):
+    if os.fork() == 0:
+        receivers = []
+        for _ in range(900):
+            receivers.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            receivers[-1].bind(("127.0.0.1", 0))
+        addresses = [one.getsockname() for one in receivers]
+        os.write(1, b"ready\n")
+        os.read(may_send, 1)
+        for address in addresses:
+            for _ in range(14):
+                tried(lambda: sender.sendto(payload, address))
+        signal.pause()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+print("up", flush=True)
+signal.sigwait([signal.SIGTERM])
+os.write(go, b"xxx")
+signal.pause()
+"""
+)
+
+
+def test_datagrams_that_nobody_receives(box: Box) -> None:
+    """Control groups v2 let what arrives beyond the limit in, and kill only who asks for more
+    memory: one that stands still had all that the host grants to UDP."""
+    live = box.start(DATAGRAMS, memory_bytes=LIMIT, open_files=1000)
+    live.read_until(lambda: live.stdout.count("ready\n") == 3 and "up\n" in live.stdout)
+    live.sandbox.interrupt()
+    if live.sandbox.isolation["cgroup"] == "v2":
+        assert live.finish().outcome.oom
+    else:
+        cpu_s = -1.0
+        while cpu_s < (cpu_s := live.sandbox.usage().cpu_s):  # until all of it stands still
+            time.sleep(0.2)
+        assert _pages("UDP") * 4096 < LIMIT
+        live.sandbox.kill()
+        live.finish()
+    wait_until(lambda: _pages("UDP") * 4096 < LIMIT // 4, "the host has its memory back")
+
+
+def _pages(protocol: str) -> int:
+    """What all of the host's sockets hold."""
     for line in Path("/proc/net/sockstat").read_text().splitlines():
-        if line.startswith("TCP:"):
+        if line.startswith(f"{protocol}:"):
             return int(line.split()[-1])
-    raise AssertionError("no TCP line")
+    raise AssertionError(f"no line of {protocol}")

@@ -17,6 +17,7 @@ from sealed import Box, processes_of_uids, wait_until
 
 from sandbox import SandboxStuckError
 from sandbox.locks import MOST
+from sandbox.status import open_started
 
 BOMBS = {
     "plain": """
@@ -419,7 +420,7 @@ signal.pause()
         open_files=1000,
     )
     slow.wait_for("ready")
-    wait_until(lambda: slow.sandbox._too_many_locks, "its locks are too many")
+    wait_until(lambda: slow.sandbox._killed_for == "locks", "its locks are too many")
     quick = attempt(
         box,
         f"""
@@ -432,3 +433,32 @@ signal.pause()
     )
     assert quick.outcome.too_many_locks
     assert slow.finish().outcome.too_many_locks
+
+
+NAMES = [b"\xff\xfe", b"a\x0bSigCgt:zz", b"a\x1cNSpid:\t1\t2", b"\xc3", b"NSpid: 9 2"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_is_no_text(box: Box, name: bytes) -> None:
+    """The runner reads it among what it wants to know of a process."""
+    live = box.start(
+        PRELUDE
+        + f"""
+signal.signal(62, lambda *_: print("asked", flush=True))
+libc.prctl(15, {name!r}, 0, 0, 0)
+print("named", flush=True)
+while True:
+    signal.pause()
+"""
+    )
+    live.wait_for("named")
+    assert live.sandbox.ask_for_stacks()
+    live.wait_for("asked")
+    pid_one = live.sandbox._parts.status.child_pid
+    assert pid_one is not None
+    started = open_started(pid_one)
+    assert started is not None
+    os.close(started.program_fd)
+    os.close(started.pid_one_fd)
+    live.sandbox.kill()
+    live.finish()

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import subprocess
+from pathlib import Path
 
 from network_attempts import INTERNET, TRY, attempt, reached
 from network_world import (
@@ -24,10 +25,11 @@ from network_world import (
     WEB,
     World,
     inside,
+    slirp_of,
 )
 from sealed import Box, Live, wait_until
 
-from sandbox import NetworkPolicy
+from sandbox import Host, NetworkPolicy
 
 
 def test_private_metadata_and_the_hosts_own_addresses(egress: Box, world: World) -> None:
@@ -477,3 +479,89 @@ def test_a_name_that_would_write_to_a_log(egress: Box) -> None:
     assert [(r.destination, r.count) for r in sandbox.take_refusals()] == [
         ("names that no host has", 2)
     ]
+
+
+def test_a_way_of_the_host_that_is_no_address(egress: Box, world: World) -> None:
+    """A route of type `local`, as clouds make for addresses that they forward, is the host's."""
+    routed = "45.33.32.77/32"
+    world.ip(world.host, "route", "add", "local", routed, "dev", "lo")
+    try:
+        seen = attempt(
+            egress,
+            f"""
+deadline = time.monotonic() + 30
+while True:  # it is told of the new route in a moment
+    seen = tried(lambda: reach("45.33.32.77", {SERVICE_PORT}))
+    if seen == errno.ECONNREFUSED or time.monotonic() > deadline:
+        break
+    time.sleep(0.2)  # else it would be refused for its pace
+say(seen)
+""",
+        ).seen
+    finally:
+        world.ip(world.host, "route", "del", "local", routed, "dev", "lo")
+    assert seen == [errno.ECONNREFUSED]
+
+
+def test_connections_that_only_the_router_forgets(
+    egress: Box, egress_host: Host, world: World, uplink: str
+) -> None:
+    """A reset that the router counts and then discards left them to the host for five days, or to
+    slirp4netns for as long as it lived."""
+    if uplink == "veth":
+        table = ["ip", "netns", "exec", world.host, "cat", "/proc/net/nf_conntrack"]
+
+        def kept() -> int:
+            lines = subprocess.run(table, capture_output=True, text=True, check=True).stdout
+            mine = (line for line in lines.splitlines() if "dport=443" in line)
+            return sum("ESTABLISHED" in line for line in mine)
+    else:
+        descriptors = Path(f"/proc/{slirp_of(egress_host)}/fd")
+
+        def kept() -> int:
+            return len(list(descriptors.iterdir()))
+
+    before = kept()
+    result = attempt(
+        egress,
+        f"""
+for _ in range(60):
+    with socket.create_connection(("{WEB}", 443), timeout=10) as s:
+        s.sendall(b"x")
+        s.recv(100)
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+say("done")
+""",
+    )
+    assert result.seen == ["done"], result
+    wait_until(lambda: kept() < before + 30, "nobody remembers them")
+
+
+def test_a_flood_of_datagrams_is_paced(egress: Box, egress_host: Host) -> None:
+    """Also one that was answered once, which no rule for new connections sees."""
+    before = _carried(egress_host)
+    result = attempt(
+        egress,
+        f"""
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("{WEB}", 443))
+s.send(b"x")
+s.settimeout(10)
+s.recv(100)
+begun = time.monotonic()
+for _ in range(60_000):
+    tried(lambda: s.send(b"y") and None)
+say(time.monotonic() - begun)
+""",
+    )
+    assert _carried(egress_host) - before < 6_000 + 10_000 * result.seen[0]
+
+
+def _carried(host: Host) -> int:
+    """Packets that the router has sent by its uplink."""
+    router_fd = host._network._helper.router_fd
+    command = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{router_fd}", "cat", "/proc/net/dev"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (counters,) = (line.split() for line in lines.splitlines() if "uplink:" in line)
+    return int(counters[10])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -23,7 +24,9 @@ from network_world import (
     SERVICE_PORT,
     WEB,
     World,
+    children,
     inside,
+    slirp_of,
 )
 from sealed import Box, wait_until
 
@@ -85,28 +88,18 @@ def opened(
         host.close()
 
 
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
-    return found
-
-
-def command(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
-
-
-def slirp_of(host: Host) -> int:
-    (pid,) = (pid for pid in children(host.netd_pid) if "slirp4netns" in command(pid))
-    return pid
-
-
 def kill_slirp(host: Host, _: World) -> None:
     os.kill(slirp_of(host), signal.SIGKILL)
 
 
 def stop_slirp(host: Host, _: World) -> None:
     os.kill(slirp_of(host), signal.SIGSTOP)
+
+
+def starve_slirp(host: Host, _: World) -> None:
+    """As when programs have had it open more connections than it may."""
+    _, most = resource.prlimit(slirp_of(host), resource.RLIMIT_NOFILE)
+    resource.prlimit(slirp_of(host), resource.RLIMIT_NOFILE, (8, most))
 
 
 def remove_interface(_: Host, world: World) -> None:
@@ -138,6 +131,7 @@ def test_the_world_would_answer(world: World) -> None:
     [
         ("user", kill_slirp),
         ("user", stop_slirp),
+        ("user", starve_slirp),
         ("veth", remove_interface),
         ("veth", flush_rules),
     ],

@@ -94,6 +94,7 @@ def test_every_call_that_no_rule_names_passes(name: str) -> None:
     [
         (seccomp._ABSENT, bpf.ENOSYS),
         (seccomp._FORBIDDEN, bpf.EPERM),
+        (seccomp._UNSUPPORTED, bpf.refuse(errno.EOPNOTSUPP)),
         (seccomp._WITHOUT_EFFECT, bpf.refuse(0)),
     ],
 )
@@ -106,7 +107,7 @@ def test_listed_calls_are_refused_whatever_their_arguments(
     for name in listed:
         got = decide(program, known.audit_arch, known.numbers[name], (argument,) * 6)
         assert got == expected, name
-    missing_on_aarch64 = {"inotify_init", "iopl", "ioperm", "modify_ldt"}
+    missing_on_aarch64 = {"inotify_init", "signalfd", "iopl", "ioperm", "modify_ldt"}
     left_out = set(names.split()) - set(listed)
     assert left_out <= (missing_on_aarch64 if machine == "aarch64" else set())
 
@@ -122,13 +123,16 @@ def test_every_value_that_a_rule_compares(verdict, high: int) -> None:  # type: 
         assert verdict("clone", high | flag | 17) == expected
         assert verdict("clone", high | flag | 0x10400) == (bpf.EPERM if is_new else bpf.ALLOW)
     for command in range(2048):
-        refused = {36: errno.EINVAL, 37: errno.EINVAL, 38: errno.EINVAL, 1026: errno.EPERM}
+        refused = dict.fromkeys((36, 37, 38), errno.EINVAL) | dict.fromkeys(
+            (1024, 1026), errno.EPERM
+        )
         expected = bpf.refuse(refused[command]) if command in refused else bpf.ALLOW
         assert verdict("fcntl", 3, high | command) == expected
     bridges = (0x8940, 0x8941, 0x8982, 0x8983, 0x89A0, 0x89A1, 0x89A2, 0x89A3)
-    for request in (0x5412, 0x541C, 0x541D, 0x5423, *bridges):
+    stamps = (0x8906, 0x8907, 0x80108906, 0x80108907)
+    for request in (0x5412, 0x541C, 0x541D, 0x5423, *bridges, *stamps):
         assert verdict("ioctl", 0, high | request) == bpf.EPERM
-    for request in (0x5401, 0x5411, 0x5413, 0x541B, 0x541E, 0x5422, 0x5424, 0x8942, 0x8984):
+    for request in (0x5401, 0x5411, 0x5413, 0x541B, 0x541E, 0x5422, 0x5424, 0x8942, 0x8984, 0x8905):
         assert verdict("ioctl", 0, high | request) == bpf.ALLOW
     for option in range(128):
         expected = bpf.refuse(errno.EINVAL) if option in (22, 62) else bpf.ALLOW
@@ -162,28 +166,61 @@ def test_every_value_that_a_rule_compares(verdict, high: int) -> None:  # type: 
         assert verdict("mknodat", 3, 0, high | kind | 0o600) == expected
 
 
-def test_every_socket_family(verdict) -> None:  # type: ignore[no-untyped-def]
-    allowed = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+@pytest.mark.parametrize("name", MACHINE_NAMES)
+@pytest.mark.parametrize("high", [0, 0xDEADBEEF << 32], ids=["low half", "high half set"])
+def test_what_goes_past_the_cache(name: str, high: int) -> None:
+    """O_DIRECT is another bit on each machine."""
+    program, machine = seccomp.program(name), MACHINES[name]
+    direct = {"x86_64": 0x4000, "aarch64": 0x10000}[name]
+
+    def verdict(call: str, *arguments: int) -> int:
+        return decide(program, machine.audit_arch, machine.numbers[call], arguments)
+
+    for bit in range(32):
+        flags = high | 1 << bit
+        expected = bpf.refuse(errno.EINVAL) if 1 << bit == direct else bpf.ALLOW
+        assert verdict("openat", 3, 0, flags) == expected
+        assert verdict("fcntl", 3, high | 4, flags) == expected
+        assert verdict("fcntl", 3, high | 2, flags) == bpf.ALLOW
+        if name == "x86_64":
+            assert verdict("open", 0, flags) == expected
+        assert verdict("preadv2", 3, 0, 1, 0, 0, flags) == bpf.refuse(errno.EOPNOTSUPP)
+    assert verdict("preadv2", 3, 0, 1, 0, 0, high) == bpf.ALLOW
+
+
+def test_every_kind_of_socket(verdict) -> None:  # type: ignore[no-untyped-def]
+    unknown = bpf.refuse(errno.EPROTONOSUPPORT)
+    high = 0xDEADBEEF << 32
     for call in ("socket", "socketpair"):
         for family in range(64):
-            expected = bpf.ALLOW if family in allowed else bpf.refuse(errno.EAFNOSUPPORT)
-            assert verdict(call, family, 1, 0) == expected, family
-        for family in allowed:
+            known = family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+            expected = bpf.ALLOW if known else bpf.refuse(errno.EAFNOSUPPORT)
+            assert verdict(call, high | family, 1, 0) == expected, family
+        for kind in range(16):
             for protocol in range(300):
-                known = protocol in (0, 1, 6, 17)
-                expected = bpf.ALLOW if known else bpf.refuse(errno.EPROTONOSUPPORT)
-                assert verdict(call, family, 1, protocol) == expected, (family, protocol)
+                flagged = high | kind | 0x80800  # SOCK_CLOEXEC, SOCK_NONBLOCK
+                of_unix = bpf.ALLOW if protocol in (0, 1) else unknown
+                assert verdict(call, 1, flagged, protocol) == of_unix
+                usual = {1: (0, 6), 2: (0, 17)}.get(kind)
+                expected = bpf.EPERM if usual is None else unknown
+                if usual is not None and protocol in usual:
+                    expected = bpf.ALLOW
+                for family in (socket.AF_INET, socket.AF_INET6):
+                    got = verdict(call, family, flagged, high | protocol)
+                    assert got == expected, (family, kind, protocol)
 
 
 def test_socket_options_by_level_and_name(verdict) -> None:  # type: ignore[no-untyped-def]
     high = 0xDEADBEEF << 32
     of_level: dict[int, dict[int, int]] = {
-        socket.SOL_SOCKET: dict.fromkeys((26, 50, 51, 52, 37, 65, 60, 61), bpf.EPERM)
+        socket.SOL_SOCKET: dict.fromkeys(
+            (26, 50, 51, 52, 37, 65, 60, 61, 29, 35, 63, 64), bpf.EPERM
+        )
         | {8: bpf.refuse(0)},
         socket.IPPROTO_IP: {11: bpf.refuse(0)},
         socket.IPPROTO_IPV6: dict.fromkeys((20, 27, 32, 42, 46), bpf.EPERM) | {25: bpf.refuse(0)},
         socket.IPPROTO_TCP: dict.fromkeys((14, 32, 38), bpf.EPERM),
-        socket.IPPROTO_UDP: {1: bpf.EPERM},
+        socket.IPPROTO_UDP: dict.fromkeys((1, 100, 103, 104), bpf.EPERM),
         255: {},
     }
     for level, decided in of_level.items():
