@@ -10,7 +10,6 @@ import argparse
 import json
 import logging
 import os
-import select
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from sandbox.host import Host
 from sandbox.network import requirements
 from sandbox.program import Program
 from sandbox.running import Sandbox
+from sandbox.status import wait_readable
 
 _TRIAL_UID = 199_990
 _DEFAULT_NAME = "runner"
@@ -116,13 +116,11 @@ def _trial(config: HostConfig) -> Iterator[Finding]:
 def _answer(sandbox: Sandbox) -> dict[str, Any]:
     """What the program inside printed. Raises ValueError when that is no answer."""
     text = b""
-    with select.epoll() as waiting:
-        waiting.register(sandbox.stdout_fd, select.EPOLLIN)
-        while not text.endswith(b"\n") and waiting.poll(_ANSWER_TIMEOUT_S):
-            chunk = os.read(sandbox.stdout_fd, 65536)
-            text += chunk
-            if not chunk:
-                break
+    while not text.endswith(b"\n") and wait_readable(sandbox.stdout_fd, _ANSWER_TIMEOUT_S):
+        chunk = os.read(sandbox.stdout_fd, 65536)
+        text += chunk
+        if not chunk:
+            break
     sandbox.finish()
     return dict(json.loads(text))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,14 +34,22 @@ def check_open_files(config: HostConfig) -> Iterator[Finding]:
         )
 
 
-def check_processes(_config: HostConfig) -> Iterator[Finding]:
+def check_processes(config: HostConfig) -> Iterator[Finding]:
     """Per user and for the whole host; the limits of control groups are looked at elsewhere."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    shared = Limits().pids_max * config.slots
     system = min(_number("kernel/pid_max"), _number("kernel/threads-max"))
     if soft != resource.RLIM_INFINITY and soft < _PROCESSES_AT_LEAST:
         yield warn(
             f"one user may have {soft} processes; {_PROCESSES_AT_LEAST} are a few busy strategies",
             "ulimit -u 65536 before it starts (systemd: LimitNPROC=65536)",
+        )
+    elif soft != resource.RLIM_INFINITY and soft <= shared and os.geteuid() != 0:
+        yield warn(
+            f"one user may have {soft} processes; {config.slots} runs may have {shared}, and when"
+            " they have them the runner starts no other",
+            f"ulimit -u {shared + _PROCESSES_AT_LEAST} before it starts (systemd: LimitNPROC=), or"
+            " a smaller RUNNER_MAX_STRATEGIES",
         )
     if system < _PROCESSES_AT_LEAST * 4:
         yield warn(

@@ -6,6 +6,7 @@ import os
 import select
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -165,3 +166,23 @@ def test_a_run_whose_masking_is_costly_has_a_reader_of_its_own(
     wait_until(lambda: run_log.is_done, "everything is stored")
     lines = [line.text for line in stream.read_after(redis, "costly", 0, 10)]
     assert lines == ["before", "[secret KEY]", "the end"]
+
+
+def test_a_run_that_cannot_even_be_watched_leaves_the_others(
+    reader: LogReader, shipper: LogShipper, redis: Redis, tmp_path: Path
+) -> None:
+    """As when the kernel has no watch left for it; here because a file is never waited for."""
+    with ExitStack() as held:
+        files = [os.open(tmp_path / name, os.O_CREAT) for name in ("stdout", "stderr")]
+        for file in files:
+            held.callback(os.close, file)
+        run_log = shipper.open("strategy", "broken")
+        capture = Capture(run_log, Redactor({}), UNLIMITED)
+        broken = reader.watch(capture, *files)
+        fine = Writer("fine", reader, shipper, UNLIMITED)
+        fine.say("two\n")
+        fine.end()
+        assert [line.text for line in stored(redis, fine)] == ["two", "the end"]
+        reader.finish(broken, 5.0)
+        assert broken.is_over.is_set()
+        run_log.close("")
