@@ -116,7 +116,13 @@ class Router:
     async def make_slot(self, slot: int) -> tuple[int, SlotSockets]:
         """A new network namespace whose only way out leads here; answers with its descriptor."""
         namespace_fd, sockets = await self.run(lambda: self._make_slot(slot))
-        self.nft.run(ruleset.add_slot(slot_interface(slot), slot_address(slot)))
+        try:
+            self.nft.run(ruleset.add_slot(slot_interface(slot), slot_address(slot)))
+        except BaseException:
+            os.close(namespace_fd)
+            sockets.close()
+            await self.cut_slot(slot)
+            raise
         return namespace_fd, sockets
 
     async def reopen_slot(self, slot: int) -> SlotSockets:
@@ -177,17 +183,18 @@ class Router:
         self._removals = Rtnetlink()
 
     def _make_slot(self, slot: int) -> tuple[int, SlotSockets]:
-        namespaces.unshare(namespaces.CLONE_NEWNET)
-        try:
-            namespace_fd = namespaces.open_own("net")
+        with contextlib.ExitStack() as undo:
+            namespaces.unshare(namespaces.CLONE_NEWNET)
             try:
+                namespace_fd = namespaces.open_own("net")
+                undo.callback(os.close, namespace_fd)
                 self._wire(slot, namespace_fd)
-            except BaseException:
-                os.close(namespace_fd)
-                raise
-        finally:
-            namespaces.enter(self.namespace_fd, namespaces.CLONE_NEWNET)
-        return namespace_fd, self._sockets(slot_interface(slot))
+            finally:
+                namespaces.enter(self.namespace_fd, namespaces.CLONE_NEWNET)
+            undo.callback(self._links.delete_link, slot_interface(slot))
+            sockets = self._sockets(slot_interface(slot))
+            undo.pop_all()
+        return namespace_fd, sockets
 
     def _wire(self, slot: int, namespace_fd: int) -> None:
         _forbid_ipv6()

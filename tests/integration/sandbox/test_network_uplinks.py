@@ -351,3 +351,35 @@ box.finish()
         assert "sequp" not in world.ip(world.host, "link")
     # Its own group stays for the next runner of its name.
     Host.open(HostConfig(name=name, first_uid=391_000, ready_slots=1, uplink="none")).close()
+
+
+def test_a_slot_that_cannot_be_made_leaves_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However far it came; here netd may open one descriptor more each time."""
+
+    def descriptors() -> list[int]:
+        return sorted(int(fd.name) for fd in Path(f"/proc/{host.netd_pid}/fd").iterdir())
+
+    def wait_ready() -> None:
+        wait_until(lambda: host._network._ready.qsize() == 2, "two slots are ready")
+
+    def links() -> int:
+        router_fd = f"/proc/{os.getpid()}/fd/{host._network._helper.router_fd}"
+        command = ["nsenter", f"--net={router_fd}", "cat", "/proc/net/dev"]
+        return subprocess.check_output(command).count(b"\n")
+
+    with opened(world, "none", []) as host:
+        box = Box(host)
+        wait_ready()
+        before = len(descriptors()), links()
+        _, most = resource.prlimit(host.netd_pid, resource.RLIMIT_NOFILE)
+        for spare in range(4):
+            caplog.clear()
+            free = sorted(set(range(most)) - set(descriptors()))
+            resource.prlimit(host.netd_pid, resource.RLIMIT_NOFILE, (free[spare], most))
+            box.run("pass", network=NetworkPolicy("none"))
+            wait_until(lambda: "netd_request_failed" in caplog.text, "it cannot be made")
+            resource.prlimit(host.netd_pid, resource.RLIMIT_NOFILE, (most, most))
+            wait_ready()
+        wait_until(lambda: (len(descriptors()), links()) == before, "it is all undone")
