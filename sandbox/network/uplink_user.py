@@ -67,7 +67,7 @@ class UserUplink:
                     await asyncio.wait_for(ended.wait(), _PROBE_EVERY_S)
                     return f"slirp4netns ended with status {process.wait()}"
                 missed = 0 if await self._probe.answers(_PROBE_TIMEOUT_S) else missed + 1
-                if (words := _exhausted(process.pid)) is not None:
+                if not ended.is_set() and (words := _exhausted(process.pid)) is not None:
                     return words
         return f"slirp4netns did not answer {_PROBES_MISSED} times"
 
