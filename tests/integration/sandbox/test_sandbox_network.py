@@ -37,6 +37,22 @@ def test_the_api_answers_by_address_and_by_name(box: Box) -> None:
     assert result.seen == ["/one", "/two", True]
 
 
+def test_what_is_carried_is_paced(box: Box) -> None:
+    """One process carries for all and answers names: nobody may have it for himself."""
+    result = box.run(
+        CLIENT
+        + """
+import time
+begun = time.monotonic()
+for _ in range(6):
+    with urllib.request.urlopen('http://198.18.0.1:8000/', data=b'x' * 3_000_000) as post:
+        assert len(post.read()) == 3_000_000
+print(json.dumps(time.monotonic() - begun))
+"""
+    )
+    assert result.seen > (36_000_000 - (8 << 20)) / (8 << 20)
+
+
 def test_nothing_else_answers(box: Box, api_port: int) -> None:
     result = box.run(
         f"""
