@@ -376,7 +376,7 @@ for _ in range(3):
             receivers.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             receivers[-1].bind(("127.0.0.1", 0))
         addresses = [one.getsockname() for one in receivers]
-        os.write(1, b"ready\n")
+        os.write(1, b"ready\\n")
         os.read(may_send, 1)
         for address in addresses:
             for _ in range(14):
@@ -395,7 +395,8 @@ def test_datagrams_that_nobody_receives(box: Box) -> None:
     """Control groups v2 let what arrives beyond the limit in, and kill only who asks for more
     memory: one that stands still had all that the host grants to UDP."""
     live = box.start(DATAGRAMS, memory_bytes=LIMIT, open_files=1000)
-    live.read_until(lambda: live.stdout.count("ready\n") == 3 and "up\n" in live.stdout)
+    live.read_until(lambda: live.stdout.count("ready\n") == 3)
+    live.wait_for("up")
     live.sandbox.interrupt()
     if live.sandbox.isolation["cgroup"] == "v2":
         assert live.finish().outcome.oom
