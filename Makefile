@@ -26,7 +26,7 @@ dev: setup ## The whole platform in the foreground
 	@deploy/isolated.sh $(BIN)/sequence dev
 
 test: setup-test lint types ## Lint, types, and every test
-	@deploy/isolated.sh --root $(BIN)/pytest -n 2 --dist loadgroup
+	@deploy/isolated.sh --root $(BIN)/pytest -n 2 --dist loadfile
 
 chaos: setup-test ## Kill, stop and cut off every part at random: SECONDS=600 SEED=1 LEASE_SECS=15
 	@deploy/isolated.sh --root env CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) \

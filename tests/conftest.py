@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from support.market_thread import market_thread
 from support.owners import Rows
 from support.postgres_server import PostgresServer
 from support.redis_server import RedisServer
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from app import migrations
 from app.database import Database
@@ -30,12 +35,37 @@ settings.load_profile("untimed")
 _ONE_AFTER_THE_OTHER = ("tests/hostile/", "tests/integration/sandbox/")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the tests out by file; those that look at the whole host never meet each other."""
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = "host" if file.startswith(_ONE_AFTER_THE_OTHER) else file
-        item.add_marker(pytest.mark.xdist_group(group))
+class _ByFile(LoadFileScheduling):
+    """Each file to one worker, and to the same one all those that look at the whole host.
+
+    Not by the mark `xdist_group`: pytest-xdist 3.8 loses it without a word under pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "host" if nodeid.startswith(_ONE_AFTER_THE_OTHER) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    return _ByFile(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Name a second worker whose tests look at the host: what it does, the first takes for a leak.
+
+    Raises:
+        OSError: there is one (its name is taken).
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ and item.nodeid.startswith(_ONE_AFTER_THE_OTHER):
+        _be_the_only_worker(os.environ["PYTEST_XDIST_TESTRUNUID"])
+
+
+@cache
+def _be_the_only_worker(test_run: str) -> socket.socket:
+    """A name that this process keeps to its end."""
+    name = socket.socket(socket.AF_UNIX)
+    name.bind(f"\0sequence-tests-{test_run}")
+    return name
 
 
 @pytest.fixture(scope="session")
