@@ -83,11 +83,9 @@ def argument_is(index: int, value: int, decision: Sequence[Instruction]) -> list
     return [_argument(index), (_EQUAL, 0, len(decision), value), *decision]
 
 
-def argument_masked_is(
-    index: int, mask: int, value: int, decision: Sequence[Instruction]
-) -> list[Instruction]:
-    """As `argument_is`, for the bits of `mask` alone."""
-    load, *rest = argument_is(index, value, decision)
+def masked(mask: int, decision: Sequence[Instruction]) -> list[Instruction]:
+    """The same decision, looking only at these bits of the argument that it loads first."""
+    load, *rest = decision
     return [load, (_AND, 0, 0, mask), *rest]
 
 
@@ -106,14 +104,6 @@ def argument_null(index: int, then: int, otherwise: int) -> list[Instruction]:
 def argument_has(index: int, bits: int, then: int, otherwise: int) -> list[Instruction]:
     """`then` when any of `bits` is set."""
     return [_argument(index), (_ANY_BIT, 0, 1, bits), *verdict(then), *verdict(otherwise)]
-
-
-def argument_masked_in(
-    index: int, mask: int, values: Iterable[int], then: int, otherwise: int
-) -> list[Instruction]:
-    """As `argument_in`, for the bits of `mask` alone."""
-    load, *rest = argument_in(index, values, then, otherwise)
-    return [load, (_AND, 0, 0, mask), *rest]
 
 
 def _argument(index: int) -> Instruction:

@@ -113,8 +113,7 @@ def main(channel_fd: int) -> None:
     if configure is None:
         return
     known = dict(zip(configure.fields["with"], configure.fds, strict=True))
-    # A user namespace is what the runner of an ordinary user has.
-    shares_user = "user" in known or configure.fields["own_user_namespace"]
+    chosen = selector()  # by the user that it is until it enters a namespace
     try:
         made = _enter_user_namespace(known.get("user"), configure.fields["own_user_namespace"])
     except OSError as error:
@@ -123,14 +122,10 @@ def main(channel_fd: int) -> None:
     # Before the hello: the runner moves us afterwards, and the tree is found from where we are.
     tree = cgroups.detect(configure.fields["name"])
     try:
-        with asyncio.Runner(loop_factory=lambda: _event_loop(shares_user)) as runner:
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(chosen)) as runner:
             runner.run(_serve(channel, configure.fields, known.get("router"), made))
     finally:
         cgroups.sweep(tree, _SWEEP_TIMEOUT_S)
-
-
-def _event_loop(shares_user: bool) -> asyncio.AbstractEventLoop:
-    return asyncio.SelectorEventLoop(selector(shares_user=shares_user))
 
 
 def _enter_user_namespace(known_fd: int | None, make: bool) -> dict[str, int]:

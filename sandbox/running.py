@@ -120,11 +120,12 @@ class Sandbox:
     def check_memory(self) -> None:
         """The same when it has an eighth more memory than its limit, which control groups v2 let
         arriving datagrams have, or when the kernel has killed many of its processes for their
-        memory, with a page in the host's log for each. Raises OSError when it is gone."""
-        used_bytes, oom_kills = self._parts.group.memory()
+        memory, with a page in the host's log for each."""
         most_bytes = self._parts.memory_bytes + self._parts.memory_bytes // 8
-        if used_bytes > most_bytes or oom_kills > _MOST_OOM_KILLS:
-            self._send_kill_for("memory")
+        with contextlib.suppress(OSError):  # it is gone
+            used_bytes, oom_kills = self._parts.group.memory()
+            if used_bytes > most_bytes or oom_kills > _MOST_OOM_KILLS:
+                self._send_kill_for("memory")
 
     def clear_late(self) -> None:
         """`finish`, for a run that did not die within the kill time-out but is gone by now; no

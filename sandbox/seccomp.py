@@ -109,6 +109,7 @@ _SOCKET_OPTIONS = {
     socket.IPPROTO_UDP: dict.fromkeys((1, 103, 100, 104), bpf.EPERM),
 }
 _RLIMIT_CORE = 4
+_FILE_TYPE = 0o170000  # of a mode
 _CALLS = (
     (_ABSENT, bpf.ENOSYS),
     (_FORBIDDEN, bpf.EPERM),
@@ -180,8 +181,8 @@ def _by_argument(machine: Machine) -> dict[str, list[bpf.Instruction]]:
         "mmap": bpf.argument_has(3, _MAP_HUGETLB, bpf.EPERM, bpf.ALLOW),
         "memfd_create": bpf.argument_has(1, _MFD_HUGETLB, bpf.EPERM, bpf.ALLOW),
         "shmget": bpf.argument_has(2, _SHM_HUGETLB, bpf.EPERM, bpf.ALLOW),
-        "mknod": bpf.argument_masked_in(1, 0o170000, devices, bpf.EPERM, bpf.ALLOW),
-        "mknodat": bpf.argument_masked_in(2, 0o170000, devices, bpf.EPERM, bpf.ALLOW),
+        "mknod": bpf.masked(_FILE_TYPE, bpf.argument_in(1, devices, bpf.EPERM, bpf.ALLOW)),
+        "mknodat": bpf.masked(_FILE_TYPE, bpf.argument_in(2, devices, bpf.EPERM, bpf.ALLOW)),
     }
 
 
@@ -203,8 +204,9 @@ def _socket() -> list[bpf.Instruction]:
     of_internet = [
         step
         for kind, protocols in _PROTOCOLS_OF_TYPE.items()
-        for step in bpf.argument_masked_is(
-            1, _SOCKET_TYPE, kind, bpf.argument_in(2, protocols, bpf.ALLOW, unknown)
+        for step in bpf.masked(
+            _SOCKET_TYPE,
+            bpf.argument_is(1, kind, bpf.argument_in(2, protocols, bpf.ALLOW, unknown)),
         )
     ] + bpf.verdict(bpf.EPERM)
     return [

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 
 
-def selector(*, shares_user: bool) -> selectors.BaseSelector:
-    """epoll, whose watches the kernel counts by user; where programs have the user id of the
-    runner, and could take all of them, the slower poll, which needs none."""
-    return selectors.PollSelector() if shares_user else selectors.EpollSelector()
+def selector() -> selectors.BaseSelector:
+    """epoll, whose watches the kernel counts by user; for an ordinary user's runner, whose programs
+    have its user id and could take all of them, the slower poll, which needs none."""
+    return selectors.EpollSelector() if os.geteuid() == 0 else selectors.PollSelector()

@@ -10,6 +10,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from sandbox import proc_fields
 from sandbox.program import Program, WorkspaceFile
 
 SIGNAL = 62
@@ -59,16 +60,9 @@ def ask(program_fd: int) -> bool:
 
 
 def _pid_of(pidfd: int) -> int:
-    return int(_field(Path(f"/proc/self/fdinfo/{pidfd}"), "Pid"))
+    return int(proc_fields.read(Path(f"/proc/self/fdinfo/{pidfd}"), "Pid"))
 
 
 def _catches(pid: int) -> bool:
-    caught = int(_field(Path(f"/proc/{pid}/status"), "SigCgt"), 16)
+    caught = int(proc_fields.read(Path(f"/proc/{pid}/status"), "SigCgt"), 16)
     return bool(caught >> (SIGNAL - 1) & 1)
-
-
-def _field(file: Path, name: str) -> str:
-    # Among the lines is the program's name, by its own choice any bytes but a line feed.
-    lines = file.read_bytes().split(b"\n")
-    found = next(line for line in lines if line.startswith(f"{name}:".encode()))
-    return found.partition(b":")[2].strip().decode("ascii")

@@ -9,6 +9,8 @@ import select
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox import proc_fields
+
 _CHUNK_BYTES = 4096
 
 
@@ -73,10 +75,8 @@ def _pid_two(child_pid: int) -> int | None:
     try:
         children = Path(f"/proc/{child_pid}/task/{child_pid}/children").read_text(encoding="ascii")
         for pid in children.split():
-            # The first line is the program's name, by its own choice any bytes but a line feed.
-            for line in Path(f"/proc/{pid}/status").read_bytes().split(b"\n"):
-                if line.startswith(b"NSpid:") and line.split()[-1] == b"2":
-                    return int(pid)
+            if proc_fields.read(Path(f"/proc/{pid}/status"), "NSpid").split()[-1] == "2":
+                return int(pid)
     except (FileNotFoundError, ProcessLookupError):
         pass
     return None

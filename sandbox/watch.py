@@ -4,7 +4,6 @@ kernel did not hold of its memory's limit, and whether one that did not die in t
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -31,7 +30,7 @@ class Watched(Protocol):
         """Kill it when it holds too many."""
 
     def check_memory(self) -> None:
-        """Kill it when its limit does not hold it. Raises OSError when it is gone."""
+        """Kill it when its limit does not hold it."""
 
     def clear_late(self) -> None:
         """Clear it away if it did not die in time and is gone by now. Raises `SandboxError`."""
@@ -57,8 +56,7 @@ class Watch:
             for work_s, sandbox in self._by_work():
                 try:
                     sandbox.clear_late()
-                    with contextlib.suppress(OSError):
-                        sandbox.check_memory()
+                    sandbox.check_memory()
                     # One that did no work has taken no lock.
                     if work_s > 0 and time.thread_time() - begun_s < _ROUND_S:
                         sandbox.check_locks()

@@ -56,9 +56,7 @@ class Supervision:
     cause: Cause = Cause.PROGRAM
     watchdog: Watchdog = field(init=False)
     timeout_at: float = _FOREVER
-    _selector: selectors.BaseSelector = field(
-        default_factory=lambda: selector(shares_user=os.geteuid() != 0)
-    )
+    _selector: selectors.BaseSelector = field(default_factory=selector)
     _start_ends_at: float = _FOREVER
     _kill_at: float = _FOREVER
     _grace_s: float = 0.0

@@ -33,7 +33,8 @@ class HostAddresses:
 
     def include(self, address: str) -> bool:
         """Whether this is one of them."""
-        return any(IPv4Address(address) in network for network in self._current)
+        parsed = IPv4Address(address)
+        return any(parsed in network for network in self._current)
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._events)

@@ -67,7 +67,7 @@ class LogReader(threading.Thread):
         """`share`: the most of the time that it works."""
         super().__init__(name="log-reader", daemon=True)
         self._rests_per_work = 1 / share - 1
-        self._selector = selector(shares_user=os.geteuid() != 0)
+        self._selector = selector()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._wake_fd, selectors.EVENT_READ)
         self._by_id: dict[int, Reading] = {}

@@ -45,6 +45,13 @@ def in_child(action):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 def say(value):
     print(json.dumps(value), flush=True)
+def child_dies_for_its_memory():
+    if os.fork() == 0:
+        write("/proc/self/oom_score_adj", "1000")
+        keep = []
+        while True:
+            keep.append(bytearray(1 << 20))
+    os.wait()
 """
 
 

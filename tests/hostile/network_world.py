@@ -57,6 +57,18 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def router_counters(host: Host) -> dict[str, list[int]]:
+    """/proc/net/dev of the host's router: for each link, eight numbers of what it received, then
+    eight of what it sent, bytes and packets first."""
+    router_fd = host._network._helper.router_fd
+    command = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{router_fd}", "cat", "/proc/net/dev"]
+    lines = subprocess.check_output(command, text=True).splitlines()[2:]
+    return {
+        link.strip(): [int(word) for word in counters.split()]
+        for link, _, counters in (line.partition(":") for line in lines)
+    }
+
+
 def slirp_of(host: Host) -> int:
     """The process of the uplink `user`."""
     (pid,) = (

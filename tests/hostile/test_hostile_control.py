@@ -49,19 +49,7 @@ def test_an_end_that_looks_like_another(any_box: AnyBox) -> None:
     """Its own word for how it ended is an exit code, and never an out-of-memory."""
     assert attempt(any_box, "sys.exit(137)").outcome.oom is False
     assert attempt(any_box, "os.kill(os.getpid(), 9)").outcome.oom is False
-    killed_child = attempt(
-        any_box,
-        """
-if os.fork() == 0:
-    write("/proc/self/oom_score_adj", "1000")
-    keep = []
-    while True:
-        keep.append(bytearray(1 << 20))
-os.wait()
-sys.exit(0)
-""",
-        memory_bytes=64 * MIB,
-    )
+    killed_child = attempt(any_box, "child_dies_for_its_memory()", memory_bytes=64 * MIB)
     assert killed_child.outcome.usage.oom_kills >= 1
 
 

@@ -304,17 +304,5 @@ def _resident_bytes() -> int:
 
 def test_children_that_are_killed_for_their_memory_without_end(any_box: AnyBox) -> None:
     """Each is a page in the host's log: a gigabyte of it a day."""
-    result = attempt(
-        any_box,
-        """
-while True:
-    if os.fork() == 0:
-        write("/proc/self/oom_score_adj", "1000")
-        keep = []
-        while True:
-            keep.append(bytearray(1 << 20))
-    os.wait()
-""",
-        memory_bytes=32 << 20,
-    )
+    result = attempt(any_box, "while True: child_dies_for_its_memory()", memory_bytes=32 << 20)
     assert result.outcome.oom

@@ -339,7 +339,6 @@ def test_what_wakes_many_in_an_interrupt(any_box: AnyBox) -> None:
     result = attempt(
         any_box,
         """
-libc.timerfd_create, libc.signalfd
 mask = ctypes.create_string_buffer(128)
 say([call(libc.timerfd_create, 1, 0), call(libc.signalfd, -1, mask, 0)])
 import asyncio, subprocess

@@ -25,6 +25,7 @@ from network_world import (
     WEB,
     World,
     inside,
+    router_counters,
     slirp_of,
 )
 from sealed import Box, Live, wait_until
@@ -560,8 +561,4 @@ say(time.monotonic() - begun)
 
 def _carried(host: Host) -> int:
     """Packets that the router has sent by its uplink."""
-    router_fd = host._network._helper.router_fd
-    command = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{router_fd}", "cat", "/proc/net/dev"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    (counters,) = (line.split() for line in lines.splitlines() if "uplink:" in line)
-    return int(counters[10])
+    return router_counters(host)["uplink"][9]

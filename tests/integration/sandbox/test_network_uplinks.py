@@ -26,6 +26,7 @@ from network_world import (
     World,
     children,
     inside,
+    router_counters,
     slirp_of,
 )
 from sealed import Box, wait_until
@@ -361,18 +362,16 @@ def test_a_slot_that_cannot_be_made_leaves_nothing(
     def descriptors() -> list[int]:
         return sorted(int(fd.name) for fd in Path(f"/proc/{host.netd_pid}/fd").iterdir())
 
+    def held() -> tuple[int, int]:
+        return len(descriptors()), len(router_counters(host))
+
     def wait_ready() -> None:
         wait_until(lambda: host._network._ready.qsize() == 2, "two slots are ready")
-
-    def links() -> int:
-        router_fd = f"/proc/{os.getpid()}/fd/{host._network._helper.router_fd}"
-        command = ["nsenter", f"--net={router_fd}", "cat", "/proc/net/dev"]
-        return subprocess.check_output(command).count(b"\n")
 
     with opened(world, "none", []) as host:
         box = Box(host)
         wait_ready()
-        before = len(descriptors()), links()
+        before = held()
         _, most = resource.prlimit(host.netd_pid, resource.RLIMIT_NOFILE)
         for spare in range(4):
             caplog.clear()
@@ -382,4 +381,4 @@ def test_a_slot_that_cannot_be_made_leaves_nothing(
             wait_until(lambda: "netd_request_failed" in caplog.text, "it cannot be made")
             resource.prlimit(host.netd_pid, resource.RLIMIT_NOFILE, (most, most))
             wait_ready()
-        wait_until(lambda: (len(descriptors()), links()) == before, "it is all undone")
+        wait_until(lambda: held() == before, "it is all undone")
