@@ -36,7 +36,7 @@ class Ending:
 
     Attributes:
         exit_code: of the program, 128 + signal if one killed it; None if it never ran.
-        was_oom: the kernel killed it for its memory, by the control group's own count.
+        was_oom: it was killed for its memory: by the kernel, as its control group counts, or by us.
         full: its file systems without a free block or file at the end: /workspace, /tmp, /dev/shm.
         too_many_locks: it was killed for the file locks that it held.
         lived_s: seconds from spawn to exit.

@@ -51,7 +51,7 @@ def _end(ending: Ending) -> str:
         return "the program was not started" if is_no_failure else why
     how = exit_in_words(ending.exit_code)
     if ending.was_oom:
-        return f"out of memory: the kernel killed it ({how})"
+        return f"out of memory: killed at its limit ({how})"
     if ending.cause == Cause.EVICTION:
         return f"its runner shuts down: ended with {how}"
     if ending.cause == Cause.FENCE:

@@ -135,7 +135,7 @@ def _ending(case: Case) -> list[str]:
 def _in_words(reason: str, case: Case) -> str:
     evidence = case.run.get("evidence") or {}
     if reason == "oom":
-        return f"It ran out of memory: the kernel killed it at its limit of {_limit(evidence)}."
+        return f"It ran out of memory: it was killed at its limit of {_limit(evidence)}."
     if reason in ("stopped_by_user", "restarted_by_user"):
         again = ", to be started again" if reason == "restarted_by_user" else ""
         return f"It was stopped on request{_who(case)}{again}."

@@ -13,7 +13,7 @@ def test_why_an_ending_that_ran_out_of_memory(api: Api, cli: CommandLine) -> Non
     row = api.create("gluttony", EATS, resources={"memory_mb": 48}, restart={"max_restarts": 1})
     api.wait(row["strategy_id"], status="failed", status_reason="max_restarts")
     told = cli.run("strategy", "why", "gluttony")
-    assert "It ran out of memory: the kernel killed it at its limit of 48 MB." in told
+    assert "It ran out of memory: it was killed at its limit of 48 MB." in told
     assert "memory_mb = 128" in told
     assert "1 killed for memory" in told
     first = json.loads(cli.run("strategy", "why", "gluttony", "1", "--json"))

@@ -180,7 +180,7 @@ def test_too_much_memory_is_called_so(place: Station) -> None:
     run_id = place.wait_for_run(strategy_id, 1, "oom")
     place.caller.ask(strategy_id, "stop")
     assert place.lines(strategy_id, run_id)[-1][1].startswith(
-        "out of memory: the kernel killed it (signal SIGKILL)"
+        "out of memory: killed at its limit (signal SIGKILL)"
     )
     place.wait_for(strategy_id, "stopped")
 

@@ -95,7 +95,7 @@ def test_out_of_memory_names_a_size_to_try(past: Past) -> None:
     evidence = {"was_oom": True, "kind": "oom"}
     said = past.why(run_row("oom", 137, evidence=evidence, usage={**USAGE, "oom_kills": 1}))
     assert said[0] == f"heartbeat, run 3 ({RUN_ID}), lasted 12 s"
-    assert said[1] == "It ran out of memory: the kernel killed it at its limit of 48 MB."
+    assert said[1] == "It ran out of memory: it was killed at its limit of 48 MB."
     assert "exit code 137; used peak 48.0 MiB, 1.2 s CPU, 1 killed for memory" in said[2]
     assert said[2].endswith("on runner eu-1-0123")
     assert "memory_mb = 128" in said[3]

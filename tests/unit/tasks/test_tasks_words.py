@@ -72,7 +72,7 @@ def test_a_claim_shows_nothing_of_its_content() -> None:
         (
             Ending(Cause.PROGRAM, 137, was_oom=True),
             Verdict(True, "failed", "oom", restart_in_s=1.0),
-            "out of memory: the kernel killed it (signal SIGKILL); oom, restarts in 1.0 s",
+            "out of memory: killed at its limit (signal SIGKILL); oom, restarts in 1.0 s",
         ),
         (
             Ending(Cause.PROGRAM, 139),
