@@ -106,7 +106,9 @@ def test_interrupt_is_quiet(api) -> None:
     record = b'data: {"id":"1-0","run_id":"r","ts_ms":1,"stream":"stdout","line":"first"}\n\n'
     held = Stream((b"id: 1-0\nevent: log\n", record), hold=True)
     api.answer("GET", f"/v1/strategies/{STRATEGY_ID}/logs", held)
-    command = [sys.executable, "-m", "sequence_cli.main", "strategy", "logs", "heartbeat", "-f"]
+    # Tests in a shell's background ignore it, and what they start would as well.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "sequence_cli.main"]
+    command += ["strategy", "logs", "heartbeat", "-f"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
