@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -368,9 +369,20 @@ def test_a_slot_that_cannot_be_made_leaves_nothing(
     def wait_ready() -> None:
         wait_until(lambda: host._network._ready.qsize() == 2, "two slots are ready")
 
+    def rests() -> bool:
+        """Makes no slot, which is a namespace in its hands, and releases none, whose link is the
+        last to go: those of the two that are ready are beside the loopback."""
+        namespaces = 0
+        for number in descriptors():
+            with contextlib.suppress(FileNotFoundError):  # closed by now
+                link = Path(f"/proc/{host.netd_pid}/fd/{number}").readlink()
+                namespaces += str(link).startswith("net:")
+        return namespaces == 1 and len(router_counters(host)) == 3
+
     with opened(world, "none", []) as host:
         box = Box(host)
         wait_ready()
+        wait_until(rests, "the slot of the trial is released")
         before = held()
         _, most = resource.prlimit(host.netd_pid, resource.RLIMIT_NOFILE)
         for spare in range(4):
