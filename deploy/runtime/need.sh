@@ -5,6 +5,7 @@ set -eu
 
 package_of() {
     case $1 in
+        depmod) echo kmod ;;
         mke2fs) echo e2fsprogs ;;
         qemu-system-x86_64) echo qemu-system-x86 ;;
         qemu-system-aarch64) echo qemu-system-arm ;;

@@ -16,6 +16,7 @@ echo "test-aarch64: making a disk in $folder (some minutes, once)"
 rm -rf --one-file-system "$folder"
 mkdir -p "$folder"
 root=$folder.root
+"$here/../runtime/need.sh" depmod
 ONLY_UNPACK=arm64 "$here/../runtime/bootstrap.sh" "$root" "$packages"
 
 for package in "$root"/var/cache/apt/archives/*.deb; do
@@ -23,8 +24,10 @@ for package in "$root"/var/cache/apt/archives/*.deb; do
     dpkg-deb --fsys-tarfile "$package" | tar -C "$root" -x --keep-directory-symlink -f -
 done
 mv "$root"/boot/vmlinuz-* "$folder/kernel"
+PATH=$PATH:/usr/sbin:/sbin depmod -b "$root" "$(ls "$root/usr/lib/modules")"
 rm -rf "$root"/var/cache/apt "$root"/boot "$root"/debootstrap
-printf 'root:x:0:0::/root:/bin/sh\n' >"$root/etc/passwd"
+printf '%s\n' root:x:0:0::/root:/bin/sh nobody:x:65534:65534::/nonexistent:/bin/false \
+    >"$root/etc/passwd"
 printf 'root:x:0:\n' >"$root/etc/group"
 printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
 rm -f "$root/proc" # a link to the host's until the second half, which never comes

@@ -1,10 +1,15 @@
 """The second disk of `make test-v2`: the sandbox, its tests, and pytest as it is installed here.
 
-`stage.py FOLDER [PYTEST_ARGUMENT ...]` fills FOLDER. Run it with the Python of the project's .venv.
+`stage.py FOLDER MACHINE [PYTEST_ARGUMENT ...]` fills FOLDER for a machine (x86_64, aarch64). Run it
+with the Python of the project's .venv.
 """
 
+import os
+import re
 import shutil
+import subprocess
 import sys
+import tempfile
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -61,13 +66,38 @@ def copy_packages(folder: Path) -> None:
                 shutil.copy(source, target)
 
 
-def main(folder: Path, pytest_arguments: list[str]) -> None:
+def locked(name: str) -> str:
+    """The version of a distribution and its hashes, as in requirements-dev.txt."""
+    requirements = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+    pinned = re.search(rf"^{name}==[^\\\n]*(?:\\\n[^\\\n]*)*", requirements, re.MULTILINE)
+    if pinned is None:
+        raise SystemExit(f"stage.py: no {name} in requirements-dev.txt; `make lock` writes it")
+    return pinned[0]
+
+
+def add_native_modules(folder: Path, machine: str) -> None:
+    """Put those of another machine beside this one's: their names hold the machine's."""
+    with tempfile.TemporaryDirectory() as scratch:
+        wheels, requirements = Path(scratch, "wheels"), Path(scratch, "requirements.txt")
+        pins = (locked(name) for name in with_dependencies(TEST_TOOLS))
+        requirements.write_text("\n".join(pins), encoding="utf-8")
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-compile"]
+        pip += [f"--platform=manylinux2014_{machine}", f"--target={wheels}", "-r", requirements]
+        subprocess.run(pip, check=True)
+        for module in wheels.rglob("*.so"):
+            shutil.copy(module, folder / module.relative_to(wheels))
+
+
+def main(folder: Path, machine: str, pytest_arguments: list[str]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     copy_project(folder)
     copy_packages(folder / "packages")
+    if machine != os.uname().machine:
+        add_native_modules(folder / "packages", machine)
     (folder / "chosen").write_text(" ".join(pytest_arguments), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

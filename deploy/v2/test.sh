@@ -32,7 +32,7 @@ esac
 
 "$here/../runtime/need.sh" debootstrap "qemu-system-$machine" mke2fs
 "$build" "$folder"
-"$python" "$here/stage.py" "$folder/project" "$@"
+"$python" "$here/stage.py" "$folder/project" "$machine" "$@"
 # Compiled once here and not in the emulation; both are Python 3.11.
 "$python" -m compileall -q "$folder/project"
 # pytest compiles tests, and all of hypothesis, its own way: half a minute of emulation each time.
