@@ -110,12 +110,10 @@ def _names(api: ApiRelay | None, network_mode: str) -> dict[str, str]:
 
 
 def _proc() -> Iterator[str]:
-    yield from ("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys")
+    yield from ("--proc", "/proc")
     for name in _HIDDEN:
         if Path("/proc", name).exists():
             yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
-    if Path("/proc/pressure").exists():  # any user may write alarms of its own into these
-        yield from ("--ro-bind", "/proc/pressure", "/proc/pressure")
 
 
 def _devices(limits: Limits) -> Iterator[str]:
@@ -140,7 +138,8 @@ def _workspace(program: Program, payload: Payload) -> Iterator[str]:
 
 
 def _seal() -> Iterator[str]:
-    # Of /proc too: there a program says whom the kernel should rather kill than itself.
+    # Of /proc too: there a program says whom the kernel should rather kill than itself, and any
+    # user may write alarms of its own into /proc/pressure.
     for place in ("/dev/pts", "/dev", "/proc", "/"):
         yield from ("--remount-ro", place)
     yield from ("--chdir", "/workspace")

@@ -67,6 +67,16 @@ def refused(content: bytes, limit: int = LIMIT) -> str:
     return str(caught.value)
 
 
+def refused_within(content: bytes, memory_bytes: int) -> str:
+    tracemalloc.start()
+    try:
+        words = refused(content)
+        assert tracemalloc.get_traced_memory()[1] < memory_bytes
+    finally:
+        tracemalloc.stop()
+    return words
+
+
 @every_format
 @settings(deadline=None, max_examples=30)
 @given(files=_FILES)
@@ -239,18 +249,24 @@ def test_directories_count_as_well() -> None:
     assert f"more than {MAX_FILES} files and directories" in refused(tar_of(deep))
 
 
+def test_a_name_that_is_repeated_counts_each_time() -> None:
+    again = [member("data", tarfile.DIRTYPE)] * (2 * MAX_FILES + 2)
+    assert f"more than {MAX_FILES} files and directories" in refused(
+        tar_of_members(member("main.py"), *again)
+    )
+
+
 def test_as_many_files_as_are_allowed_are_accepted() -> None:
     assert len(read(tar_of({f"{n}.py": b"" for n in range(MAX_FILES)})).files) == MAX_FILES
 
 
-def test_a_gzip_bomb_costs_no_more_memory_than_the_limit() -> None:
-    bomb = gzip.compress(bytes(60 << 20))
-    tracemalloc.start()
-    try:
-        assert "above the limit" in refused(bomb)
-        assert tracemalloc.get_traced_memory()[1] < 20 << 20
-    finally:
-        tracemalloc.stop()
+@pytest.mark.parametrize(
+    "bomb",
+    [gzip.compress(bytes(60 << 20)), zip_of({"main.py": bytes(60 << 20)})],
+    ids=["gzip", "zip"],
+)
+def test_a_bomb_costs_no_more_memory_than_the_limit(bomb: bytes) -> None:
+    assert "above the limit" in refused_within(bomb, 20 << 20)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -278,6 +294,12 @@ def test_a_truncated_archive_is_refused(make: Maker, keep: float) -> None:
     whole = make({"main.py": random.Random(1).randbytes(20_000)})
     words = refused(whole[: int(len(whole) * keep)])
     assert "damaged" in words
+
+
+def test_gzip_data_without_its_end_is_refused() -> None:
+    """Its checksum lies there: nobody can say whether the rest is what was sent."""
+    whole = gzip.compress(tar_of({"main.py": b"pass"}, "w"))
+    assert refused(whole[:-8]) == "the gzip data is damaged: it is cut short"
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"PK", bytes(4096), b"print('hello')\n" * 50])
@@ -354,4 +376,4 @@ def test_deep_directories_are_walked_once() -> None:
     assert len(archive.directories) == 400
     assert archive.directories[0] == "d"
     too_many = {f"{number}/{deep}x.py": b"" for number in range(1000)}
-    assert f"more than {MAX_FILES}" in refused(tar_of(too_many))
+    assert f"more than {MAX_FILES}" in refused_within(tar_of(too_many), 20 << 20)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +65,16 @@ def test_order_of_the_set_up(payload: Payload) -> None:
     assert content(int(given[-1])) == b"filter"
 
 
+def test_each_wall_is_asked_for(payload: Payload) -> None:
+    """Also those behind which another one stands."""
+    given = words(Program(argv=["m"]), payload)
+    for wall in ("user", "pid", "ipc", "uts", "cgroup"):
+        assert f"--unshare-{wall}" in given
+    assert {"--disable-userns", "--new-session", "--die-with-parent", "--clearenv"} <= {*given}
+    assert given[given.index("--cap-drop") + 1] == "ALL"
+    assert given[given.index("--hostname") + 1] == "sandbox"
+
+
 def test_limits_of_the_memory_file_systems(payload: Payload) -> None:
     limits = Limits(workspace_bytes=1 << 20, tmp_bytes=2 << 20, shm_bytes=3 << 20)
     given = words(Program(argv=["m"], limits=limits), payload)
@@ -93,6 +105,23 @@ def test_too_many_arguments(payload: Payload) -> None:
 def entry(**changes: object) -> chain.Entry:
     values = {"join_files": [Path("/a/cgroup.procs")], "open_files": 64, "network_fd": 7}
     return chain.Entry(**{**values, "user_fd": None, "uid": None, **changes})  # type: ignore[arg-type]
+
+
+def test_a_limit_that_cannot_be_set_ends_the_chain(tmp_path: Path) -> None:
+    """A runner's own limit of open files may be lower than a strategy's."""
+    begun = tmp_path / "begun"
+    tools = chain.Tools(nsenter="/usr/bin/touch", bwrap=str(begun))
+    given = chain.command(tools, entry(join_files=[], open_files=65), [])
+    shim = [*given[: given.index("--") + 1], "/usr/bin/touch", str(begun)]
+
+    def lower() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        if os.geteuid() == 0:  # root may go beyond
+            os.setresuid(65_534, 65_534, 65_534)
+
+    done = subprocess.run(shim, preexec_fn=lower, stderr=subprocess.PIPE, check=False)  # noqa: PLW1509 - no thread runs
+    assert done.returncode == chain.SHIM_FAILED
+    assert not begun.exists()
 
 
 def test_a_root_runner_drops_to_the_slots_uid() -> None:

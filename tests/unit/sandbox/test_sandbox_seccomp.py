@@ -12,6 +12,26 @@ from sandbox import SandboxUnavailableError, bpf, seccomp
 from sandbox.syscalls import HIGHEST_KNOWN, MACHINES
 
 MACHINE_NAMES = ("x86_64", "aarch64")
+# A second time, by hand: what is lost from the filter's own lists is missed here.
+REFUSED = {
+    bpf.ENOSYS: """
+        clone3 io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig
+        fsmount fspick mount_setattr memfd_secret io_setup io_destroy io_submit io_cancel
+        io_getevents io_pgetevents inotify_init inotify_init1 seccomp timerfd_create signalfd
+        signalfd4 openat2
+    """,
+    bpf.refuse(0): "sync syncfs fsync fdatasync sync_file_range",
+    bpf.refuse(errno.EOPNOTSUPP): "setxattr lsetxattr fsetxattr",
+    bpf.EPERM: """
+        mount umount2 pivot_root chroot unshare setns ptrace process_vm_readv process_vm_writev
+        process_madvise pidfd_getfd kcmp add_key request_key keyctl bpf perf_event_open userfaultfd
+        fanotify_init fanotify_mark name_to_handle_at open_by_handle_at lookup_dcookie nfsservctl
+        kexec_load kexec_file_load init_module finit_module delete_module reboot clock_settime
+        clock_adjtime settimeofday adjtimex sethostname setdomainname mbind set_mempolicy
+        get_mempolicy migrate_pages move_pages set_mempolicy_home_node quotactl quotactl_fd swapon
+        swapoff acct syslog vhangup iopl ioperm modify_ldt
+    """,
+}
 
 
 def decide(program: bytes, arch: int, number: int, arguments: tuple[int, ...] = ()) -> int:
@@ -89,18 +109,10 @@ def test_every_call_that_no_rule_names_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINE_NAMES)
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (seccomp._ABSENT, bpf.ENOSYS),
-        (seccomp._FORBIDDEN, bpf.EPERM),
-        (seccomp._UNSUPPORTED, bpf.refuse(errno.EOPNOTSUPP)),
-        (seccomp._WITHOUT_EFFECT, bpf.refuse(0)),
-    ],
-)
+@pytest.mark.parametrize(("expected", "names"), REFUSED.items())
 @pytest.mark.parametrize("argument", [0, 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF])
 def test_listed_calls_are_refused_whatever_their_arguments(
-    machine: str, names: str, expected: int, argument: int
+    machine: str, expected: int, names: str, argument: int
 ) -> None:
     program, known = seccomp.program(machine), MACHINES[machine]
     listed = [name for name in names.split() if name in known.numbers]
@@ -255,6 +267,7 @@ def test_every_jump_stays_in_the_program(name: str) -> None:
 def test_every_listed_name_has_a_number() -> None:
     known = MACHINES["x86_64"].numbers
     listed = " ".join(names for names, _ in seccomp._CALLS).split()
+    assert sorted(listed) == sorted(" ".join(REFUSED.values()).split())
     assert [name for name in listed if name not in known] == []
     assert len(set(listed)) == len(listed)
 
