@@ -17,7 +17,6 @@ _EQUAL, _AT_LEAST, _ANY_BIT = 0x15, 0x35, 0x45
 _NUMBER_AT, _MACHINE_AT, _ARGUMENTS_AT = 0, 4, 16
 
 ALLOW = 0x7FFF0000
-KILL = 0x80000000
 
 
 def refuse(error: int) -> int:

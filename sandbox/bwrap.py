@@ -114,6 +114,8 @@ def _proc() -> Iterator[str]:
     for name in _HIDDEN:
         if Path("/proc", name).exists():
             yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
+    # Of the host's file systems; to read one of these files walks all of its inodes, locked.
+    yield from ("--perms", "0555", "--size", "4096", "--tmpfs", "/proc/fs")
 
 
 def _devices(limits: Limits) -> Iterator[str]:
@@ -140,7 +142,7 @@ def _workspace(program: Program, payload: Payload) -> Iterator[str]:
 def _seal() -> Iterator[str]:
     # Of /proc too: there a program says whom the kernel should rather kill than itself, and any
     # user may write alarms of its own into /proc/pressure.
-    for place in ("/dev/pts", "/dev", "/proc", "/"):
+    for place in ("/dev/pts", "/dev", "/proc/fs", "/proc", "/"):
         yield from ("--remount-ro", place)
     yield from ("--chdir", "/workspace")
 

@@ -28,6 +28,7 @@ _CHECKS: tuple[Callable[[HostConfig], Iterable[Finding]], ...] = (
     tools.check,
     namespaces.check,
     kernel.check_seccomp,
+    kernel.check_tcp_pages,
     network.check,
     limits.check_open_files,
     limits.check_processes,

@@ -43,9 +43,13 @@ _UNCOUNTED = {
     # Nothing that was sent comes back in the queue of errors. A program can ask for that beside
     # each datagram, where no filter of system calls sees it.
     "net/core/tstamp_allow_data": 0,
-    # Multicast groups and signing keys of one socket; and of one message's control data the most,
+    # Signing keys of one socket; and of one message's control data the most,
     # of which 200 descriptors are 800 bytes.
     "net/core/optmem_max": 4096,
+    # A group is 250 bytes; hundreds of thousands of them take longer to leave than a kill waits.
+    "net/ipv4/igmp_max_memberships": 0,
+    # What is left of a closed connection, 250 bytes, for a minute.
+    "net/ipv4/tcp_max_tw_buckets": 1024,
 }
 # How long the connection table remembers what has ended, or never began.
 _CONNTRACK_TIMEOUTS_S = {

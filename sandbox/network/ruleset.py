@@ -25,7 +25,7 @@ _BEGUN = "200/second burst 1000 packets"
 # Datagrams, which no congestion slows: a flood of them keeps slirp4netns from all others.
 _CARRIED = "10000/second burst 5000 packets"
 
-MOST_TO_ITSELF = 512  # TCP connections of one slot that it opened to itself and did not yet close
+MOST_TO_ITSELF = 128  # TCP connections of one slot that it opened to itself and did not yet close
 _RESETS = "1/minute burst 500 packets"
 
 
@@ -144,6 +144,9 @@ def slot_table() -> str:
 
     A reset (but the answer to a closed port, whose sequence is 0) makes connection tracking forget
     what the program did not accept yet, so there may not be many of them.
+
+    All goes by the router. Whoever tells the kernel not to (MSG_DONTROUTE) has it look for each
+    address on the wire itself, in a table of neighbours that the host has once.
     """
     return f"""
 table {TABLE} {{
@@ -160,6 +163,8 @@ table {TABLE} {{
   }}
   chain to_itself {{
     type filter hook output priority filter; policy accept
+    oifname != "lo" meta nfproto ipv4 rt ip nexthop != {API_ADDRESS} \
+reject with icmpx admin-prohibited
     oifname "lo" meta l4proto tcp ct state new ct count over {MOST_TO_ITSELF} \
 reject with tcp reset
   }}

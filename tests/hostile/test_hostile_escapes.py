@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -222,21 +221,19 @@ print(json.dumps({name: call(libc.syscall, n, 0, 0, 0, 0, 0) for name, n in numb
 
 
 def test_foreign_system_call_tables(box: Box) -> None:
-    """`int 0x80` and x32 numbers would walk past a filter that looks at numbers alone."""
-    thirty_two_bit = box.run(
-        PRELUDE
-        + """
+    """`int 0x80` and x32 numbers would walk past a filter that looks at numbers alone. Answered and
+    not killed: a program that a filter kills is a line of the host's audit log, 2,400 a second."""
+    result = attempt(
+        box,
+        """
 import mmap
 code = mmap.mmap(-1, 4096, prot=7)
-code.write(bytes.fromhex("b814000000cd80c3"))
+code.write(bytes.fromhex("b814000000cd80c3"))  # getpid
 address = ctypes.addressof(ctypes.c_char.from_buffer(code))
-ctypes.CFUNCTYPE(ctypes.c_int)(address)()
-print(1)
-"""
+say([ctypes.CFUNCTYPE(ctypes.c_int)(address)(), syscall(0x40000000 + 39)])
+""",
     )
-    x32 = attempt(box, "call(libc.syscall, 0x40000000 + 39)\nprint(1)\n")
-    assert thirty_two_bit.outcome.signal == signal.SIGSYS
-    assert x32.outcome.signal == signal.SIGSYS
+    assert result.seen == [-errno.ENOSYS, errno.ENOSYS]
 
 
 def test_terminal_injection(box: Box) -> None:
@@ -250,7 +247,7 @@ high = call(libc.ioctl, ctypes.c_int(0), ctypes.c_ulong(0xFFFFFFFF00005412), b"x
 print(json.dumps([inject(0, 0x5412), inject(0, 0x541C), high, tried(lambda: open("/dev/tty"))]))
 """,
     )
-    assert result.seen == [errno.EPERM, errno.EPERM, errno.EPERM, errno.ENXIO]
+    assert result.seen == [errno.ENOTTY, errno.ENOTTY, errno.ENOTTY, errno.ENXIO]
 
 
 def test_set_id_files_and_devices(box: Box) -> None:

@@ -34,7 +34,7 @@ def run(text):
     code = mmap.mmap(-1, 4096, prot=7)
     code.write(bytes.fromhex(text))
     address = ctypes.addressof(ctypes.c_char.from_buffer(code))
-    ctypes.CFUNCTYPE(ctypes.c_long)(address)()
+    return ctypes.CFUNCTYPE(ctypes.c_int)(address)()
 """
 
 
@@ -167,27 +167,28 @@ def test_privileged_instructions(box: Box, code: str) -> None:
 )
 def test_system_call_tables_of_other_machines(any_box: AnyBox, code: str, what: str) -> None:
     assert what
-    result = attempt(any_box, RUN_CODE + f'say(in_child(lambda: run("{code}")))\n')
-    assert result.seen == -signal.SIGSYS
+    result = attempt(any_box, RUN_CODE + f'say(run("{code}"))\n')
+    assert result.seen == -errno.ENOSYS
 
 
 def test_the_thirty_two_bit_entry_point_of_the_kernel(box: Box) -> None:
-    """A far jump to the 32-bit code segment, then `int 0x80`: another mode, the same rules."""
+    """A far jump to the 32-bit code segment, then `int 0x80`: another mode, the same rules. It ends
+    by `ud2` where the call does not exist, by `hlt` where it does."""
     result = attempt(
         box,
         RUN_CODE
         + """
 low = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40, prot=7)
-low.write(bytes.fromhex("b814000000cd80c3"))
+low.write(bytes.fromhex("b814000000cd80" "83f8da" "7502" "0f0b" "f4"))  # getpid; -ENOSYS?
 address = ctypes.addressof(ctypes.c_char.from_buffer(low))
 target = mmap.mmap(-1, 4096, prot=7)
-target.write(b"\\x48\\xff\\x2d\\x00\\x00\\x00\\x00" + address.to_bytes(8, "little") + b"\\x23\\x00")
+target.write(bytes.fromhex("ff2d00000000") + address.to_bytes(4, "little") + b"\\x23\\x00")
 def jump():
     ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(target)))()
 say(in_child(jump))
 """,
     )
-    assert result.seen in (-signal.SIGSYS, -signal.SIGSEGV)
+    assert result.seen == -signal.SIGILL
 
 
 def test_personality(any_box: AnyBox) -> None:
@@ -361,10 +362,10 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
     set_ = [tried(lambda: s.setsockopt(level, option, 1)) for level, option in options]
     requests = (0x8906, 0x8907, 0x80108906, 0x80108907)
     asked = [tried(lambda: fcntl.ioctl(s, request, bytes(16))) for request in requests]
-say(set_ + asked)
+say([sorted(set(set_)), sorted(set(asked))])
 """,
     )
-    assert set(result.seen) == {errno.EPERM}
+    assert result.seen == [[errno.EPERM], [errno.ENOTTY]]
 
 
 def test_types_of_sockets_that_the_host_would_load_a_module_for(any_box: AnyBox) -> None:

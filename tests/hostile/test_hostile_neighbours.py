@@ -121,14 +121,7 @@ def test_a_neighbour_is_not_found_by_its_port_name_or_address(box: Box) -> None:
     live = box.start(
         PRELUDE
         + """
-keep = []
-for address in ("0.0.0.0", "127.0.0.1"):
-    server = socket.socket()
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    server.bind((address, 4711))
-    server.listen()
-    keep.append(server)
+server = socket.create_server(("0.0.0.0", 4711))
 print("listens", flush=True)
 signal.pause()
 """

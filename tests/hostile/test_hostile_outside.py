@@ -103,8 +103,7 @@ say([int(line[4].split(":")[1], 16), setting, s.getsockopt(socket.SOL_SOCKET, so
 
 
 def test_lists_that_hang_on_one_socket(any_box: AnyBox) -> None:
-    """Signing keys and multicast groups: 130 to 600 KB for each of thousands of sockets. IPv4 has a
-    bound for its groups, 20 for each socket."""
+    """Signing keys and multicast groups: 130 to 600 KB for each of thousands of sockets."""
     result = attempt(
         any_box,
         """
@@ -123,11 +122,10 @@ say([tried(lambda: signed.setsockopt(socket.IPPROTO_TCP, 14, key)), groups(joine
      tried(lambda: socket.send_fds(left, [b"x"], [0] * 200))])
 """,
     )
-    signed, (joined, failed), sent = result.seen
+    signed, joined, sent = result.seen
     assert signed == errno.EPERM
     assert sent == 0
-    assert joined <= 20
-    assert failed in (errno.ENOBUFS, errno.ENOMEM)
+    assert joined == [0, errno.ENOBUFS]
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])

@@ -47,7 +47,7 @@ def content(fd: int) -> bytes:
 def test_order_of_the_set_up(payload: Payload) -> None:
     program = Program(argv=["m"], files=[WorkspaceFile("a/b", b"B", executable=True)])
     given = words(program, payload)
-    steps = ["--unshare-user", "--clearenv", "--ro-bind", "--proc", "--dev", "--tmpfs", "--dir"]
+    steps = ["--unshare-user", "--clearenv", "--ro-bind", "--proc", "--tmpfs", "--dev", "--dir"]
     assert [given.index(step) for step in steps] == sorted(given.index(step) for step in steps)
     assert given[given.index("--dir") :][:7] == [
         "--dir",
@@ -58,10 +58,9 @@ def test_order_of_the_set_up(payload: Payload) -> None:
         given[given.index("--dir") + 5],
         "/workspace/a/b",
     ]
-    sealed = [
-        word for place in ("/dev/pts", "/dev", "/proc", "/") for word in ("--remount-ro", place)
-    ]
-    assert given[-12:-2] == [*sealed, "--chdir", "/workspace"]
+    places = ("/dev/pts", "/dev", "/proc/fs", "/proc", "/")
+    sealed = [word for place in places for word in ("--remount-ro", place)]
+    assert given[-14:-2] == [*sealed, "--chdir", "/workspace"]
     assert content(int(given[-1])) == b"filter"
 
 
@@ -79,7 +78,7 @@ def test_limits_of_the_memory_file_systems(payload: Payload) -> None:
     limits = Limits(workspace_bytes=1 << 20, tmp_bytes=2 << 20, shm_bytes=3 << 20)
     given = words(Program(argv=["m"], limits=limits), payload)
     sizes = {given[n + 3]: given[n + 1] for n, word in enumerate(given) if word == "--size"}
-    assert sizes.pop("/dev/pts")  # empty, and read-only in the end
+    assert sizes.pop("/dev/pts") == sizes.pop("/proc/fs") == "4096"  # empty, read-only in the end
     assert sizes == {"/workspace": "1048576", "/tmp": "2097152", "/dev/shm": "3145728"}
 
 
@@ -119,7 +118,7 @@ def test_a_limit_that_cannot_be_set_ends_the_chain(tmp_path: Path) -> None:
         if os.geteuid() == 0:  # root may go beyond
             os.setresuid(65_534, 65_534, 65_534)
 
-    done = subprocess.run(shim, preexec_fn=lower, stderr=subprocess.PIPE, check=False)  # noqa: PLW1509 - no thread runs
+    done = subprocess.run(shim, preexec_fn=lower, stderr=subprocess.PIPE, check=False)
     assert done.returncode == chain.SHIM_FAILED
     assert not begun.exists()
 

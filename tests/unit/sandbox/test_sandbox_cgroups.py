@@ -94,7 +94,7 @@ def test_limits_v1(tmp_path: Path, swap_is_counted: bool) -> None:
     expected = {
         f"memory/{run}/memory.limit_in_bytes": "67108864",
         f"memory/{run}/memory.swappiness": "0",
-        f"memory/{run}/{tcp}": str(LIMITS.memory_bytes // 8),
+        f"memory/{run}/{tcp}": str(LIMITS.memory_bytes // 64),
         f"pids/{run}/pids.max": "77",
     }
     if swap_is_counted:
