@@ -10,6 +10,8 @@ roots_own="--ignore=tests/integration/sandbox/test_sandbox_ordinary_user.py
 --ignore=tests/integration/sandbox/test_sandbox_doctor_for_others.py
 --ignore-glob=*/test_network_*.py
 --deselect=tests/integration/sandbox/test_sandbox_full.py::test_too_many_files_are_full_as_well"
+# It is about a limit that v2 does not have (SECURITY.md, what is not guaranteed).
+v1_alone="--deselect=tests/hostile/test_hostile_shared.py::test_pages_that_hold_one_byte"
 chosen=$(cat /project/chosen)
 
 run_as() {
@@ -25,10 +27,10 @@ run_as() {
 }
 
 # shellcheck disable=SC2086
-run_as root ${chosen:-tests/unit/sandbox $tests}
+run_as root ${chosen:-tests/unit/sandbox $tests} $v1_alone
 as_root=$?
 # shellcheck disable=SC2086
-run_as trader ${chosen:-$tests} $roots_own
+run_as trader ${chosen:-$tests} $roots_own $v1_alone
 as_user=$?
 [ "$as_user" -eq 5 ] && [ -n "$chosen" ] && as_user=0 # all that was chosen is root's
 echo "== exit status as root $as_root, as an ordinary user $as_user"
