@@ -127,6 +127,11 @@ class Sandbox:
             if used_bytes > most_bytes or oom_kills > _MOST_OOM_KILLS:
                 self._send_kill_for("memory")
 
+    def check_queues(self, held_bytes: int) -> bool:
+        """The same when what it sent by TCP and nobody received holds more of the host than its
+        limit. Whether it was so; for a host that has no memory to spare."""
+        return held_bytes > self._parts.memory_bytes and self._send_kill_for("memory")
+
     def clear_late(self) -> None:
         """`finish`, for a run that did not die within the kill time-out but is gone by now; no
         effect on any other. Raises `SandboxError`."""

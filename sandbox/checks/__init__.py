@@ -29,6 +29,7 @@ _CHECKS: tuple[Callable[[HostConfig], Iterable[Finding]], ...] = (
     namespaces.check,
     kernel.check_seccomp,
     kernel.check_tcp_pages,
+    kernel.check_tcp_queues,
     network.check,
     limits.check_open_files,
     limits.check_processes,
