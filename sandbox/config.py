@@ -45,8 +45,6 @@ class HostConfig:
     `extra_blocked`: closed whatever a policy says, for instance a public address that leads back
     to this host. Both are `a.b.c.d/n`. `resolvers`: DNS servers, none: those of /etc/resolv.conf.
     `connections`: most at once of one run, to the internet.
-    `spare_bytes`: when less of the host's memory is available, the run that holds most of it in TCP
-    queues is killed, if that is more than its limit; None: an eighth of the memory.
     `rootfs`: the root file system that programs see; None: the host's interpreter and standard
     library.
     """
@@ -63,7 +61,6 @@ class HostConfig:
     extra_blocked: tuple[str, ...] = ()
     resolvers: tuple[str, ...] = ()
     connections: int = 256
-    spare_bytes: int | None = None
     rootfs: Path | None = None
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ from sandbox.network.pool import NetworkPool, NetworkSlot
 from sandbox.network.requirements import Choice
 from sandbox.policy import Rules
 from sandbox.program import Program
-from sandbox.relief import Relief
+from sandbox.relief import Bounds, Relief
 from sandbox.running import Sandbox
 from sandbox.watch import Watch
 
@@ -63,7 +63,6 @@ class Host:
         self._free = list(range(config.slots))
         self._running: dict[str, Sandbox | None] = {}
         self._rules: dict[str, Rules] = {}
-        self._slots: dict[str, NetworkSlot] = {}
         self._lock_fd = _lock(tree, config.name)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self._lock_fd)
@@ -77,7 +76,7 @@ class Host:
             undo.callback(self._network.close)
             self._watch = Watch(self._started)
             undo.callback(self._watch.close)
-            self._relief = Relief(config.spare_bytes, self._queued_pages)
+            self._relief = Relief(self._started, Bounds.of_the_host())
             undo.callback(self._relief.close)
             self._warmer = Warmer(tree.idle_file(), lambda: self._network.netd_pid)
             undo.pop_all()
@@ -191,7 +190,6 @@ class Host:
             self._network.refill()
         with self._lock:
             self._running[run_name] = sandbox
-            self._slots[run_name] = network
         return sandbox
 
     def sweep(self) -> list[str]:
@@ -223,16 +221,6 @@ class Host:
     def _started(self) -> list[Sandbox]:
         with self._lock:
             return [sandbox for sandbox in self._running.values() if sandbox is not None]
-
-    def _queued_pages(self) -> list[tuple[int, Sandbox]]:
-        with self._lock:
-            running = {
-                sandbox: self._slots[run_name]
-                for run_name, sandbox in self._running.items()
-                if sandbox is not None
-            }
-        pages = self._network.queued_pages(running.values())
-        return list(zip(pages, running, strict=True))
 
     def _open_network(self) -> NetworkPool:
         """Where the uplink may be missing, one that does not come up costs no more than itself."""
@@ -309,7 +297,6 @@ class Host:
         with self._lock:
             del self._running[run_name]
             del self._rules[run_name]
-            self._slots.pop(run_name, None)
             self._free.append(index)
 
     def _release(self, run_name: str, index: int, network: NetworkSlot) -> None:

@@ -44,7 +44,6 @@ class Daemon:
             "adopt": self._adopt,
             "open": self._open,
             "refusals": self._refusals,
-            "queues": self._queues,
             "release": self._release,
         }
 
@@ -78,9 +77,6 @@ class Daemon:
             await self._requests[message.op](slot, message)
         except OSError as error:
             self.say("failed", slot=slot, request=message.op, error=str(error))
-        finally:
-            for fd in message.fds:
-                os.close(fd)
 
     async def _make(self, slot: int, _: messages.Message) -> None:
         namespace_fd = await self._keeper.make(slot)
@@ -101,10 +97,6 @@ class Daemon:
     async def _refusals(self, slot: int, _: messages.Message) -> None:
         found = [asdict(refusal) for refusal in self._keeper.refusals(slot)]
         self.say("refused", slot=slot, refusals=found)
-
-    async def _queues(self, slot: int, message: messages.Message) -> None:
-        pages = await self._keeper.queued_pages(slot, message.fds[0])
-        self.say("queued", slot=slot, pages=pages)
 
     async def _release(self, slot: int, _: messages.Message) -> None:
         await self._keeper.release(slot)

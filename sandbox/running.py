@@ -127,10 +127,18 @@ class Sandbox:
             if used_bytes > most_bytes or oom_kills > _MOST_OOM_KILLS:
                 self._send_kill_for("memory")
 
-    def check_queues(self, held_bytes: int) -> bool:
-        """The same when what it sent by TCP and nobody received holds more of the host than its
-        limit. Whether it was so; for a host that has no memory to spare."""
-        return held_bytes > self._parts.memory_bytes and self._send_kill_for("memory")
+    def socket_bytes(self) -> int:
+        """What its control group counts for its sockets; 0 when it is gone."""
+        try:
+            return self._parts.group.socket_bytes()
+        except OSError:
+            return 0
+
+    def check_sockets(self, held_bytes: int) -> bool:
+        """Send SIGKILL when its sockets hold more of the host's memory than its limit, and do not
+        wait until it has died; whether it was sent, by this call and no other before."""
+        is_over = not self._killed and held_bytes > self._parts.memory_bytes
+        return is_over and self._send_kill_for("memory")
 
     def clear_late(self) -> None:
         """`finish`, for a run that did not die within the kill time-out but is gone by now; no

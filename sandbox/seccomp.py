@@ -31,6 +31,8 @@ _ABSENT = (
     # Its flags lie in memory, where no filter sees them.
     " openat2"
 )
+# What was sent to a socket would leave it, unread, for where its pages are counted nowhere.
+_INVALID = "splice tee"
 # All that a program can write lies in memory; these would make the host's disks work.
 _WITHOUT_EFFECT = "sync syncfs fsync fdatasync sync_file_range"
 # Access control lists are memory of the kernel that nothing counts, 128 KB for each folder.
@@ -67,7 +69,7 @@ _OPTIONAL_REQUESTS = (0x40049409, 0x8946)
 _PROCESS_OPTIONS = (22, 62, 0x53564D41)
 _DONTNEED = 4  # POSIX_FADV_: has neighbours read the shared runtime from the disk again
 # What is kept back for more to come lies in a queue that is counted by nothing (UDP).
-_MSG_MORE, _SPLICE_MORE = 0x8000, 0x4
+_MSG_MORE = 0x8000
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 _FILE_COMMANDS = {
     # F_SETLEASE: who opens a file of the shared runtime waits for who leased it. F_NOTIFY: the
@@ -105,8 +107,12 @@ _SOCKET_OPTIONS = {
         _SO_RCVBUF: _IGNORED,
         _SO_REUSEPORT: _IGNORED,  # 2 KB for each socket
     },
-    # TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY: a list without a counter
-    socket.IPPROTO_TCP: dict.fromkeys((14, 32, 38), bpf.EPERM),
+    socket.IPPROTO_TCP: {
+        # TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY: a list without a counter
+        **dict.fromkeys((14, 32, 38), bpf.EPERM),
+        # TCP_ULP: encryption by the kernel, which has pages of its own
+        31: bpf.refuse(errno.ENOENT),
+    },
     socket.IPPROTO_IP: {_IP_RECVERR: _IGNORED},
     socket.IPPROTO_IPV6: {
         # IPV6_JOIN_GROUP, _JOIN_ANYCAST, MCAST_JOIN_GROUP, _JOIN_SOURCE_GROUP: more of them than of
@@ -118,12 +124,14 @@ _SOCKET_OPTIONS = {
     # UDP_GRO: code is rewritten for them as well
     socket.IPPROTO_UDP: dict.fromkeys((1, 103, 100, 104), bpf.EPERM),
 }
+_ZEROCOPY_RECEIVE = 35
 _RLIMIT_CORE = 4
 _FILE_TYPE = 0o170000  # of a mode
 _CALLS = (
     (_ABSENT, bpf.ENOSYS),
     (_FORBIDDEN, bpf.EPERM),
     (_UNSUPPORTED, bpf.refuse(errno.EOPNOTSUPP)),
+    (_INVALID, bpf.refuse(errno.EINVAL)),
     (_WITHOUT_EFFECT, bpf.refuse(0)),  # no error: the call answers 0
 )
 
@@ -182,10 +190,18 @@ def _by_argument(machine: Machine) -> dict[str, list[bpf.Instruction]]:
         "sendto": bpf.argument_has(3, _MSG_MORE, unsupported, bpf.ALLOW),
         "sendmsg": bpf.argument_has(2, _MSG_MORE, unsupported, bpf.ALLOW),
         "sendmmsg": bpf.argument_has(3, _MSG_MORE, unsupported, bpf.ALLOW),
-        "splice": bpf.argument_has(5, _SPLICE_MORE, bpf.refuse(errno.EINVAL), bpf.ALLOW),
         "socket": _socket(),
         "socketpair": _socket(),
         "setsockopt": _socket_options(),
+        # TCP_ZEROCOPY_RECEIVE: pages that nobody counts would be the program's
+        "getsockopt": [
+            *bpf.argument_is(
+                1,
+                socket.IPPROTO_TCP,
+                bpf.argument_in(2, (_ZEROCOPY_RECEIVE,), bpf.refuse(errno.EINVAL), bpf.ALLOW),
+            ),
+            *bpf.verdict(bpf.ALLOW),
+        ],
         # One byte keeps a core dump from the host's crash handler, and no byte does not.
         "setrlimit": bpf.argument_in(0, (_RLIMIT_CORE,), bpf.EPERM, bpf.ALLOW),
         "prlimit64": [

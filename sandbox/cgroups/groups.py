@@ -51,6 +51,9 @@ class RunGroup(Protocol):
         """Bytes in use, and how many processes the kernel has killed for want of more. As cheap.
         Raises OSError."""
 
+    def socket_bytes(self) -> int:
+        """What is counted for its sockets. Raises OSError."""
+
     def remove(self) -> None:
         """Remove the empty group. Raises OSError (EBUSY) while a process is in it."""
 

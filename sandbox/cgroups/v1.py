@@ -91,6 +91,9 @@ class RunGroupV1:
             groups.read_table(memory / "memory.oom_control").get("oom_kill", 0),
         )
 
+    def socket_bytes(self) -> int:
+        return groups.read_int(self._at["memory"] / "memory.kmem.tcp.usage_in_bytes")
+
     def remove(self) -> None:
         for directory in self._places():
             groups.remove_directory(directory)

@@ -84,6 +84,9 @@ class RunGroupV2:
             groups.read_table(self._at / "memory.events")["oom_kill"],
         )
 
+    def socket_bytes(self) -> int:
+        return groups.read_table(self._at / "memory.stat")["sock"]
+
     def remove(self) -> None:
         groups.remove_directory(self._at)
 

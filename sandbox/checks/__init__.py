@@ -29,7 +29,6 @@ _CHECKS: tuple[Callable[[HostConfig], Iterable[Finding]], ...] = (
     namespaces.check,
     kernel.check_seccomp,
     kernel.check_tcp_pages,
-    kernel.check_tcp_queues,
     network.check,
     limits.check_open_files,
     limits.check_processes,

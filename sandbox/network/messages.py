@@ -1,11 +1,9 @@
 """What the runner and netd say to each other: JSON in one SEQPACKET message, descriptors beside it.
 
 Runner to netd: `configure` (once, first; with the namespaces of a netd that died, as its `with`
-names them), `make`, `adopt` and `open` (with a policy), `refusals`, `queues` (with the slot's
-network namespace), `release`.
+names them), `make`, `adopt` and `open` (with a policy), `refusals`, `release`.
 netd to runner: `hello` (with its namespaces, as its `with` names them), `ready` (with a network
-namespace), `opened`, `refused`, `queued` (`pages`), `failed`, and of its own accord `uplink`
-(`state` and `detail`).
+namespace), `opened`, `refused`, `failed`, and of its own accord `uplink` (`state` and `detail`).
 All but `configure`, `hello` and `uplink` name a slot.
 """
 

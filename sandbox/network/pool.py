@@ -9,11 +9,11 @@ import queue
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sandbox.config import HostConfig
 from sandbox.errors import SandboxError, UplinkDownError
@@ -26,7 +26,6 @@ _MAX_RESTARTS_IN_A_ROW = 5
 _RETRY_S = 1.0
 _UPLINK_TIMEOUT_S = 15.0
 _ANSWER_TIMEOUT_S = 5.0
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,10 @@ class NetworkPool:
 
     def wait_opened(self, slot: NetworkSlot) -> None:
         """Raises `SandboxError` when the policy could not be put in force."""
-        _result(slot.opened, self._config.start_timeout_s)
+        try:
+            slot.opened.result(self._config.start_timeout_s)
+        except FutureTimeoutError:
+            raise SandboxError("the network helper (netd) did not answer in time") from None
 
     def refusals(self, slot: NetworkSlot) -> list[Refusal]:
         """What the run was refused since the last call. Raises `SandboxError`."""
@@ -145,21 +147,10 @@ class NetworkPool:
                 return []
             self._answers["refusals", slot.number] = answer
             self._tell("refusals", slot.number)
-        return _result(answer, _ANSWER_TIMEOUT_S)
-
-    def queued_pages(self, slots: Iterable[NetworkSlot]) -> list[int]:
-        """For each: pages of the host that hang on what its program sent by TCP and nobody
-        received, at most; 0 when it has ended. For one thread alone. Raises `SandboxError`."""
-        answers: list[Future[int]] = []
-        for slot in slots:
-            answers.append(Future())
-            with self._guard:
-                if slot.number in self._known:
-                    self._answers["queues", slot.number] = answers[-1]
-                    self._tell("queues", slot.number, (slot.namespace_fd,))
-                else:
-                    answers[-1].set_result(0)
-        return [_result(answer, _ANSWER_TIMEOUT_S) for answer in answers]
+        try:
+            return answer.result(_ANSWER_TIMEOUT_S)
+        except FutureTimeoutError:
+            raise SandboxError("the network helper (netd) did not answer in time") from None
 
     def release(self, slot: NetworkSlot) -> None:
         """Destroy the namespace of a run that has ended."""
@@ -196,10 +187,10 @@ class NetworkPool:
         except FutureTimeoutError:
             raise UplinkDownError("the uplink did not come up in time") from None
 
-    def _tell(self, op: str, slot: int, fds: Sequence[int] = (), **fields: Any) -> None:
+    def _tell(self, op: str, slot: int, **fields: Any) -> None:
         # To a netd that just died: the watcher notices as well and repeats what still matters.
         with contextlib.suppress(OSError):
-            messages.send(self._helper.channel, op, fds, slot=slot, **fields)
+            messages.send(self._helper.channel, op, slot=slot, **fields)
 
     def _watch(self) -> None:
         while True:
@@ -227,8 +218,6 @@ class NetworkPool:
         elif message.op == "refused":
             found = [Refusal(**refusal) for refusal in fields["refusals"]]
             self._resolve("refusals", int(fields["slot"]), found)
-        elif message.op == "queued":
-            self._resolve("queues", int(fields["slot"]), int(fields["pages"]))
         else:
             self._heard_of_failure(message)
 
@@ -297,11 +286,3 @@ class NetworkPool:
         logger.warning("netd_restarted", extra={"netd": {"exit_status": status, "slots": slots}})
         self._notify("helper_restarted", f"exit status {status}")
         return True
-
-
-def _result(answer: Future[_T], timeout_s: float) -> _T:
-    """Raises `SandboxError` when netd says so, or nothing."""
-    try:
-        return answer.result(timeout_s)
-    except FutureTimeoutError:
-        raise SandboxError("the network helper (netd) did not answer in time") from None

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import TypeVar
 
 from sandbox.config import API_ADDRESS
-from sandbox.network import namespaces, ranges, ruleset, tcp_queues
+from sandbox.network import namespaces, ranges, ruleset
 from sandbox.network.descriptors import LowDescriptors
 from sandbox.network.nft import Nft
 from sandbox.network.rtnetlink import ANYWHERE, Rtnetlink
@@ -140,10 +140,6 @@ class Router:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._remover, self._remove_link, slot_interface(slot))
 
-    async def queued_pages(self, slot: int, namespace_fd: int) -> int:
-        """Pages that hang on what the slot's program sent by TCP and nobody received, at most."""
-        return await self.run(lambda: self._queued_pages(slot, namespace_fd))
-
     async def attach(self, address: str, prefix: int, gateway: str) -> None:
         """Configure the uplink's interface, which is here already, and route by it."""
         await self.run(lambda: self._attach(address, prefix, gateway))
@@ -226,18 +222,6 @@ class Router:
         api = [_bound(tcp, port, interface) for port in self._settings.ports]
         dns_udp, dns_tcp = (_bound(kind, ranges.DNS_PORT, interface) for kind in (udp, tcp))
         return SlotSockets(api, dns_udp, dns_tcp)
-
-    def _queued_pages(self, slot: int, namespace_fd: int) -> int:
-        namespaces.enter(namespace_fd, namespaces.CLONE_NEWNET)
-        try:
-            inside = list(tcp_queues.connections())
-        finally:
-            namespaces.enter(self.namespace_fd, namespaces.CLONE_NEWNET)
-        address = socket.inet_aton(slot_address(slot))
-        to_us = (one for one in tcp_queues.connections() if one.peer == address)
-        to_itself = (one for one in inside if one.is_to_itself)
-        received = sum(one.received for one in (*to_itself, *to_us))
-        return received + sum(one.to_send for one in inside)
 
     def _remove_link(self, interface: str) -> None:
         try:

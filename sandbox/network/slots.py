@@ -73,10 +73,6 @@ class SlotKeeper:
         """Those since the last call."""
         return self._services.refusals.take(slot_address(slot))
 
-    async def queued_pages(self, slot: int, namespace_fd: int) -> int:
-        """See `Router.queued_pages`."""
-        return await self._services.router.queued_pages(slot, namespace_fd)
-
     async def release(self, slot: int) -> None:
         """Cut a slot off and forget it; nothing of it is left in the router."""
         kept = self._slots.pop(slot, None)

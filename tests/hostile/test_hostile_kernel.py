@@ -173,13 +173,13 @@ def test_system_call_tables_of_other_machines(any_box: AnyBox, code: str, what: 
 
 def test_the_thirty_two_bit_entry_point_of_the_kernel(box: Box) -> None:
     """A far jump to the 32-bit code segment, then `int 0x80`: another mode, the same rules. It ends
-    by `ud2` where the call does not exist, by `hlt` where it does."""
+    by `ud2` where the call does not exist, by `int3` where it does."""
     result = attempt(
         box,
         RUN_CODE
         + """
 low = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40, prot=7)
-low.write(bytes.fromhex("b814000000cd80" "83f8da" "7502" "0f0b" "f4"))  # getpid; -ENOSYS?
+low.write(bytes.fromhex("b814000000cd80" "83f8da" "7502" "0f0b" "cc"))  # getpid; -ENOSYS?
 address = ctypes.addressof(ctypes.c_char.from_buffer(low))
 target = mmap.mmap(-1, 4096, prot=7)
 target.write(bytes.fromhex("ff2d00000000") + address.to_bytes(4, "little") + b"\\x23\\x00")
@@ -188,7 +188,7 @@ def jump():
 say(in_child(jump))
 """,
     )
-    assert result.seen == -signal.SIGILL
+    assert result.seen in (-signal.SIGILL, -signal.SIGSEGV)  # some kernels have no such entry
 
 
 def test_personality(any_box: AnyBox) -> None:
