@@ -47,7 +47,7 @@ class Holder(Protocol):
 @dataclass(frozen=True)
 class Bounds:
     """Something is done when less than `available_bytes` of the host's memory is available, and
-    `unaccounted_bytes` more of it is nobody's than ever was before."""
+    `unaccounted_bytes` more of it is nobody's than when that was least."""
 
     available_bytes: int
     unaccounted_bytes: int
