@@ -247,6 +247,8 @@ def _socket() -> list[bpf.Instruction]:
         *bpf.argument_is(0, socket.AF_UNIX, of_unix),
         *bpf.argument_is(0, socket.AF_INET, of_internet),
         *bpf.argument_is(0, socket.AF_INET6, of_internet),
+        # ZeroMQ ends its process over any other error, and does without for this one.
+        *bpf.argument_is(0, socket.AF_NETLINK, bpf.verdict(bpf.refuse(errno.EOPNOTSUPP))),
         *bpf.verdict(bpf.refuse(errno.EAFNOSUPPORT)),
     ]
 

@@ -241,7 +241,7 @@ say(request(0x8916, name + at("198.18.9.9") + bytes(8)), request(0x890B, route),
     tried(lambda: open("/proc/sys/net/ipv4/ip_forward", "w")) != 0)
 """,
     )
-    assert result.seen == [errno.ENOTTY] * 4 + [errno.EAFNOSUPPORT, True]
+    assert result.seen == [errno.ENOTTY] * 4 + [errno.EOPNOTSUPP, True]
 
 
 def test_another_slots_address(egress: Box) -> None:

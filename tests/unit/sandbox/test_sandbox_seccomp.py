@@ -213,7 +213,8 @@ def test_every_kind_of_socket(verdict) -> None:  # type: ignore[no-untyped-def]
     for call in ("socket", "socketpair"):
         for family in range(64):
             known = family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
-            expected = bpf.ALLOW if known else bpf.refuse(errno.EAFNOSUPPORT)
+            error = errno.EOPNOTSUPP if family == socket.AF_NETLINK else errno.EAFNOSUPPORT
+            expected = bpf.ALLOW if known else bpf.refuse(error)
             assert verdict(call, high | family, 1, 0) == expected, family
         for kind in range(16):
             for protocol in range(300):
@@ -327,7 +328,8 @@ def test_socket_families(verdict) -> None:  # type: ignore[no-untyped-def]
     refused = bpf.refuse(errno.EAFNOSUPPORT)
     for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6):
         assert verdict("socket", family, 1, 0) == bpf.ALLOW
-    for family in (16, 17, 38, 40):  # netlink, packet, alg, vsock
+    assert verdict("socket", socket.AF_NETLINK, 3, 0) == bpf.refuse(errno.EOPNOTSUPP)
+    for family in (17, 38, 40):  # packet, alg, vsock
         assert verdict("socket", family, 1, 0) == refused
     assert verdict("socketpair", socket.AF_UNIX, 1, 0) == bpf.ALLOW
 
