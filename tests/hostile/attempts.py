@@ -53,6 +53,21 @@ def child_dies_for_its_memory():
             keep.append(bytearray(1 << 20))
     os.wait()
 """
+# What is sent after `use_up_the_page` begins another of the pages that TCP copies to.
+TCP_PAGES = """
+def pair():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        far = listener.accept()[0]
+    near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return near, far
+near, far = pair()
+def use_up_the_page():
+    near.send(bytes(32767))
+    taken = 0
+    while taken < 32767:
+        taken += len(far.recv(65536))
+"""
 
 
 def attempt(box: AnyBox, source: str, **options: Any) -> Result:

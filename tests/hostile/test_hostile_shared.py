@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from attempts import PRELUDE, attempt
+from attempts import PRELUDE, TCP_PAGES, attempt
 from ordinary import AnyBox
 from sealed import Box
 
@@ -109,19 +109,8 @@ def test_pages_that_hold_one_byte(box: Box) -> None:
     where `net.core.high_order_alloc_disable` is set, which is the operator's to do."""
     result = box.run(
         PRELUDE
+        + TCP_PAGES
         + """
-def pair():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        near = socket.create_connection(listener.getsockname())
-        far = listener.accept()[0]
-    near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return near, far
-near, far = pair()
-def use_up_the_page():
-    near.send(bytes(32767))
-    taken = 0
-    while taken < 32767:
-        taken += len(far.recv(65536))
 kept, pages = [], 0
 for _ in range(30):
     kept.append(pair())

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from attempts import PRELUDE, attempt
+from attempts import PRELUDE, TCP_PAGES, attempt
 from ordinary import AnyBox
 from sealed import HOSTILE_UID, Box, wait_until
 
@@ -21,14 +21,8 @@ MEMORY_BYTES = 48 << 20
 UNACCOUNTED_BYTES = 96 << 20
 # Any host has less than this.
 NONE_TO_SPARE = 1 << 60
-PAIRS = """
+FILL = """
 import select
-def pair():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        near = socket.create_connection(listener.getsockname())
-        far = listener.accept()[0]
-    near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return near, far
 def fill(s):
     # What is sent from now on waits here, whatever the other end does.
     s.setblocking(False)
@@ -36,12 +30,6 @@ def fill(s):
     while select.select([], [s], [], 0.1)[1] and tried(lambda: s.send(bytes(4096))) == 0:
         pass
     s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200000)
-near, far = pair()
-def use_up_the_page():
-    near.send(bytes(32767))
-    taken = 0
-    while taken < 32767:
-        taken += len(far.recv(65536))
 """
 HOARD = """
 pages = 0
@@ -105,7 +93,7 @@ def test_who_holds_the_hosts_memory_by_single_bytes_is_killed(one_host: Box, pla
     """Its neighbour, which is slow to read, is not."""
     neighbour = one_host.start(
         PRELUDE
-        + PAIRS
+        + TCP_PAGES
         + """
 kept = pair()
 kept[0].send(bytes(20000))
@@ -118,7 +106,7 @@ signal.pause()
     relief = Relief(one_host.host._started, Bounds(NONE_TO_SPARE, UNACCOUNTED_BYTES))
     try:
         outcome = one_host.run(
-            PRELUDE + PAIRS + PLACES[place] + HOARD.replace("print", f"{shut}print"),
+            PRELUDE + TCP_PAGES + FILL + PLACES[place] + HOARD.replace("print", f"{shut}print"),
             memory_bytes=MEMORY_BYTES,
         ).outcome
     finally:
@@ -148,7 +136,7 @@ def test_nobody_is_killed_who_took_nothing_from_anybody(one_host: Box, bounds: B
     try:
         live = one_host.start(
             PRELUDE
-            + PAIRS
+            + TCP_PAGES
             + """
 kept = [pair() for _ in range(10)]
 for near, _ in kept:
