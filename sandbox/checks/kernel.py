@@ -47,7 +47,7 @@ def check_tcp_pages(_config: HostConfig) -> Iterator[Finding]:
         yield ok("what TCP sends lies in pages of 4 KB")
     else:
         yield warn(
-            "what TCP sends lies in pages of 32 KB: a program that means to can hold several times"
-            " its memory limit (SECURITY.md)",
+            "what TCP sends lies in pages of 32 KB: a program that means to can hold many times its"
+            " memory limit, until the host has no memory to spare (SECURITY.md)",
             "sysctl -w net.core.high_order_alloc_disable=1 (to keep it: a file in /etc/sysctl.d)",
         )

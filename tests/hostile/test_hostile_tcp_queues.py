@@ -30,6 +30,8 @@ def fill(s):
     while select.select([], [s], [], 0.1)[1] and tried(lambda: s.send(bytes(4096))) == 0:
         pass
     s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200000)
+def shut_all():
+    pass
 """
 HOARD = """
 pages = 0
@@ -40,6 +42,7 @@ for sender in senders:
             break
         pages += 1
         use_up_the_page()
+shut_all()
 print(f"{pages} pages", flush=True)
 signal.pause()
 """
@@ -102,11 +105,10 @@ signal.pause()
 """
     )
     neighbour.wait_for("waits")
-    shut = "if 'shut_all' in globals():\n    shut_all()\n"
     relief = Relief(one_host.host._started, Bounds(NONE_TO_SPARE, UNACCOUNTED_BYTES))
     try:
         outcome = one_host.run(
-            PRELUDE + TCP_PAGES + FILL + PLACES[place] + HOARD.replace("print", f"{shut}print"),
+            PRELUDE + TCP_PAGES + FILL + PLACES[place] + HOARD,
             memory_bytes=MEMORY_BYTES,
         ).outcome
     finally:
