@@ -60,13 +60,23 @@ def children(pid: int) -> list[int]:
 def router_counters(host: Host) -> dict[str, list[int]]:
     """/proc/net/dev of the host's router: for each link, eight numbers of what it received, then
     eight of what it sent, bytes and packets first."""
-    router_fd = host._network._helper.router_fd
-    command = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{router_fd}", "cat", "/proc/net/dev"]
-    lines = subprocess.check_output(command, text=True).splitlines()[2:]
     return {
         link.strip(): [int(word) for word in counters.split()]
-        for link, _, counters in (line.partition(":") for line in lines)
+        for link, _, counters in (line.partition(":") for line in _router_table(host, "dev")[2:])
     }
+
+
+def router_listeners(host: Host) -> int:
+    """How many TCP sockets listen in the host's router, for all slots together."""
+    states = [line.split()[3] for line in _router_table(host, "tcp")[1:]]
+    return states.count("0A")
+
+
+def _router_table(host: Host, name: str) -> list[str]:
+    """/proc/net/`name` as the host's router sees it."""
+    router_fd = host._network._helper.router_fd
+    command = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{router_fd}", "cat", f"/proc/net/{name}"]
+    return subprocess.check_output(command, text=True).splitlines()
 
 
 def slirp_of(host: Host) -> int:
