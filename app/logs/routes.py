@@ -2,6 +2,7 @@
 
 import json
 import math
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any
 
 from flask import Response, request, stream_with_context
@@ -93,7 +94,7 @@ def _follow(strategy_id: str, query: dict[str, Any]) -> Response:
     response = Response(stream_with_context(follower.events()), mimetype=form.mimetype)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
-    _limit_sending(response)
+    _bound(response)
     return response
 
 
@@ -101,9 +102,18 @@ def _invalid(field: str, message: str) -> InvalidParamsError:
     return InvalidParamsError(message, [Detail(field, message)])
 
 
-def _limit_sending(response: Response) -> None:
-    """A reader that takes nothing at all for a minute is gone; it would be waited for for ever."""
+def _bound(response: Response) -> None:
+    """A reader that takes nothing at all for a minute is gone; it would be waited for for ever.
+    What it sends in the meantime nobody reads, so next to nothing of it is kept."""
     socket = request.environ.get("gunicorn.socket")
-    if socket is not None:
-        socket.settimeout(_SEND_WITHIN_S)
-        response.call_on_close(lambda: socket.settimeout(None))
+    if socket is None:
+        return
+    # The kernel doubles what it is given and tells that.
+    received_bytes = socket.getsockopt(SOL_SOCKET, SO_RCVBUF) // 2
+    socket.setsockopt(SOL_SOCKET, SO_RCVBUF, 0)
+    socket.settimeout(_SEND_WITHIN_S)
+
+    @response.call_on_close
+    def unbound() -> None:
+        socket.settimeout(None)
+        socket.setsockopt(SOL_SOCKET, SO_RCVBUF, received_bytes)

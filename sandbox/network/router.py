@@ -14,12 +14,17 @@ from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import TypeVar
 
 from sandbox.config import API_ADDRESS
-from sandbox.network import namespaces, ranges, ruleset
+from sandbox.network import namespaces, offloads, ranges, ruleset
 from sandbox.network.descriptors import LowDescriptors
 from sandbox.network.nft import Nft
 from sandbox.network.rtnetlink import ANYWHERE, Rtnetlink
 
 _T = TypeVar("_T")
+
+MOST_MTU_BYTES = 3200
+"""Of a slot's interface: with what the kernel adds, a packet is within one page of memory, which it
+always has, and slirp4netns carries no more bytes a second by longer ones."""
+
 _FIRST_ADDRESS = int(IPv4Address("198.18.1.0"))
 _ADDRESSES = int(IPv4Address("198.19.255.0")) - _FIRST_ADDRESS  # the last /24 is the uplinks'
 _BACKLOG = 128
@@ -65,7 +70,8 @@ _CONNTRACK_TIMEOUTS_S = {
 
 @dataclass(frozen=True)
 class Settings:
-    """`ports`: where the API is listened for in each slot. `connections`: most of one slot."""
+    """`ports`: where the API is listened for in each slot. `mtu_bytes`: of a slot's interface, at
+    most `MOST_MTU_BYTES`. `connections`: most of one slot."""
 
     ports: Sequence[int]
     mtu_bytes: int
@@ -196,6 +202,7 @@ class Router:
             finally:
                 namespaces.enter(self.namespace_fd, namespaces.CLONE_NEWNET)
             undo.callback(self._links.delete_link, slot_interface(slot))
+            offloads.copy_what_is_sent(slot_interface(slot))
             sockets = self._sockets(slot_interface(slot))
             undo.pop_all()
         return namespace_fd, sockets
@@ -208,6 +215,7 @@ class Router:
         _limit_loopback(self._low)
         interface, address = slot_interface(slot), slot_address(slot)
         self._links.add_veth(interface, _INSIDE, namespace_fd, self._settings.mtu_bytes)
+        offloads.copy_what_is_sent(_INSIDE)
         with Rtnetlink() as inside:
             inside.bring_up("lo")
             inside.add_address(_INSIDE, address)

@@ -32,6 +32,14 @@ def key(database_file: Path, redis_server: RedisServer) -> str:
 
 
 @pytest.fixture(scope="module")
+def followed(database_file: Path, redis_server: RedisServer) -> tuple[str, str]:
+    """The id of a strategy, and a key of its owner."""
+    with web(f"sqlite:///{database_file}", redis_server.url) as one:
+        owner = one.caller()
+        return owner.created()["strategy_id"], owner.key
+
+
+@pytest.fixture(scope="module")
 def server(database_file: Path, redis_server: RedisServer) -> Iterator[GunicornServer]:
     environ = {"DATABASE_URL": f"sqlite:///{database_file}", "REDIS_URL": redis_server.url}
     with GunicornServer(database_file.parent, ARTIFACT_MAX_BYTES=2 << 20, **environ) as one:
@@ -135,6 +143,26 @@ class TestBodies:
         assert web_process.caller().post(json=given).status_code == 201
         patch = web_process.caller().call("PATCH", "/strategies/x", json=given)
         error(patch, 413, "PAYLOAD_TOO_LARGE")
+
+
+class TestFollowers:
+    def test_what_one_sends_meanwhile_is_not_kept(
+        self, server: GunicornServer, followed: tuple[str, str]
+    ) -> None:
+        """Each byte may keep a page of 32 KB; a strategy may follow by hundreds of connections."""
+        strategy_id, key = followed
+        head = f"GET /v1/strategies/{strategy_id}/logs?follow=true HTTP/1.1\r\n"
+        head += f"Host: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            connection.sendall(head.encode())
+            assert b" 200 OK\r\n" in connection.recv(4096)
+            sent_bytes = 0
+            connection.settimeout(1)
+            with pytest.raises(TimeoutError):
+                while sent_bytes < 16 << 20:
+                    sent_bytes += connection.send(bytes(64 << 10))
+            assert sent_bytes < 128 << 10
 
 
 class TestHeaders:
