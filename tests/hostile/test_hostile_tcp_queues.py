@@ -11,19 +11,17 @@ from collections.abc import Iterator
 
 import pytest
 from attempts import PRELUDE, TCP_PAGES, attempt
-from network_world import World, inside
+from held_pages import LOST_BYTES, hold_pages_at_the_api
 from ordinary import AnyBox
 from sealed import HOSTILE_UID, Box, wait_until
 
 from sandbox import ApiRelay, Host, HostConfig
-from sandbox.relief import Bounds, Relief, _meminfo, _unaccounted_bytes
+from sandbox.relief import Bounds, Relief
 
 MEMORY_BYTES = 48 << 20
 UNACCOUNTED_BYTES = 96 << 20
 # Any host has less than this.
 NONE_TO_SPARE = 1 << 60
-# What else happens on a host meanwhile.
-LOST_BYTES = 100 << 20
 FILL = """
 import select
 def fill(s):
@@ -162,50 +160,6 @@ signal.pause()
     assert live.finish().outcome.signal == signal.SIGTERM
 
 
-@pytest.fixture
-def veth_host(world: World) -> Iterator[Box]:
-    """Its packets go to the API as the program sent them, by no process."""
-    with inside(world.host), socket.create_server(("127.0.0.1", 0), backlog=64) as api:
-        config = HostConfig(
-            name=f"queues-veth-{os.getpid()}",
-            api=ApiRelay("127.0.0.1", api.getsockname()[1]),
-            ready_slots=1,
-            first_uid=HOSTILE_UID + 70,
-            uplink="veth",
-        )
-        host = Host.open(config)
-        box = Box(host)
-        yield box
-        box.close()
-        host.close()
-
-
-def hold_pages_at_the_api(box: Box) -> int:
-    """Of 300 MB in pages, how many bytes the host has not got back while nobody reads."""
-    before_bytes = _unaccounted_bytes(_meminfo())
-    live = box.start(
-        PRELUDE
-        + TCP_PAGES
-        + """
-senders = [socket.create_connection(("198.18.0.1", 8000)) for _ in range(60)]
-for sender in senders:
-    sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-for _ in range(160):
-    for sender in senders:
-        sender.send(b"x")
-        use_up_the_page()
-print("holds", flush=True)
-signal.pause()
-""",
-        cpu_millis=2000,
-    )
-    live.wait_for("holds")
-    held_bytes = _unaccounted_bytes(_meminfo()) - before_bytes
-    live.sandbox.interrupt()
-    assert live.finish().outcome.signal == signal.SIGTERM
-    return held_bytes
-
-
 def test_what_waits_for_the_relay_is_no_page_of_the_program(one_host: Box) -> None:
     netd_pid = one_host.host.netd_pid
     os.kill(netd_pid, signal.SIGSTOP)  # as when the API reads nothing for a while
@@ -213,10 +167,6 @@ def test_what_waits_for_the_relay_is_no_page_of_the_program(one_host: Box) -> No
         assert hold_pages_at_the_api(one_host) < LOST_BYTES
     finally:
         os.kill(netd_pid, signal.SIGCONT)
-
-
-def test_what_waits_at_the_api_is_no_page_of_the_program(veth_host: Box) -> None:
-    assert hold_pages_at_the_api(veth_host) < LOST_BYTES
 
 
 def test_pages_do_not_leave_tcp_but_by_being_read(any_box: AnyBox) -> None:
