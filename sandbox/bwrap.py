@@ -23,6 +23,7 @@ _HIDDEN = (
     "cmdline",
     "kallsyms",
     "interrupts",
+    "sched_debug",
 )
 _ETC = {
     "/etc/passwd": "sandbox:x:1000:1000::/workspace:/usr/sbin/nologin\n",

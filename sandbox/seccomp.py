@@ -28,6 +28,12 @@ _ABSENT = (
     " seccomp"
     # A timer wakes all who wait for these in an interrupt, at the cost of whoever runs just then.
     " timerfd_create signalfd signalfd4"
+    # So do thousands of these that are due at once; a process has one by setitimer.
+    " timer_create"
+    # How full any file system of the host is, a neighbour's workspace among them.
+    " ustat sysfs"
+    # What these refuse is a record of the host's audit log.
+    " landlock_create_ruleset landlock_add_rule landlock_restrict_self"
     # Its flags lie in memory, where no filter sees them.
     " openat2"
 )
@@ -108,6 +114,7 @@ _SOCKET_OPTIONS = {
         _SO_REUSEPORT: _IGNORED,  # 2 KB for each socket
     },
     socket.IPPROTO_TCP: {
+        socket.TCP_MAXSEG: _IGNORED,  # what receives small segments pays for them
         # TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY: a list without a counter
         **dict.fromkeys((14, 32, 38), bpf.EPERM),
         # TCP_ULP: encryption by the kernel, which has pages of its own

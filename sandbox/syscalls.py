@@ -23,6 +23,9 @@ _COMMON = {
     "process_madvise": 440,
     "mount_setattr": 442,
     "quotactl_fd": 443,
+    "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
+    "landlock_restrict_self": 446,
     "memfd_secret": 447,
     "set_mempolicy_home_node": 450,
 }
@@ -119,12 +122,15 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "sync": (162, 81),
     "sync_file_range": (277, 84),
     "syncfs": (306, 267),
+    "sysfs": (139, None),
     "syslog": (103, 116),
     "tee": (276, 77),
+    "timer_create": (222, 107),
     "timerfd_create": (283, 85),
     "umount2": (166, 39),
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
+    "ustat": (136, None),
     "vhangup": (153, 58),
 }
 

@@ -31,6 +31,7 @@ _CHECKS: tuple[Callable[[HostConfig], Iterable[Finding]], ...] = (
     kernel.check_tcp_pages,
     network.check,
     limits.check_open_files,
+    limits.check_files_of_the_host,
     limits.check_processes,
     limits.check_core_dumps,
     user_ids.check,

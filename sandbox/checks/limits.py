@@ -16,6 +16,7 @@ _OPEN_FILES_AT_LEAST = 4096
 _OPEN_FILES_PER_RUN = 16
 _PROCESSES_AT_LEAST = 4 * Limits().pids_max
 _CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
+_PACED_SINCE = (6, 12)  # what the kernel logs of programs whose core dump is refused
 
 
 def check_open_files(config: HostConfig) -> Iterator[Finding]:
@@ -32,6 +33,21 @@ def check_open_files(config: HostConfig) -> Iterator[Finding]:
         yield warn(
             f"the runner may open {most} files at most; {config.slots} runs need {wanted}", remedy
         )
+
+
+def check_files_of_the_host(config: HostConfig) -> Iterator[Finding]:
+    """Open files are counted for each process, and once for the host."""
+    run = Limits().pids_max * Limits().open_files
+    most = _number("fs/file-max")
+    if most < run * config.slots:
+        yield warn(
+            f"the host may have {most} files open, and one run {run}: {config.slots} that mean to"
+            " could leave none to those who are not root (the API, Redis)",
+            "sysctl -w fs.file-max=9223372036854775807, as systemd does"
+            " (to keep it: a file in /etc/sysctl.d)",
+        )
+    else:
+        yield ok("open files of the host: enough for every run")
 
 
 def check_processes(config: HostConfig) -> Iterator[Finding]:
@@ -73,6 +89,14 @@ def check_core_dumps(_config: HostConfig) -> Iterator[Finding]:
             "start the runner with a hard limit of 1 byte: ulimit -Hc 1 (systemd: LimitCORE=1)",
         )
         return
+    if pattern.startswith("|") and _kernel_version() < _PACED_SINCE:
+        yield warn(
+            f"core dumps go to a program of the host ({pattern.split()[0]}): each crash of a"
+            " strategy's process is two lines of the kernel's log, however many there are",
+            "sysctl -w kernel.core_pattern=core (to keep it: a file in /etc/sysctl.d)",
+            "systemctl disable --now apport, then as on Debian",
+        )
+        return
     yield ok(f"no core dumps of programs (core_pattern: {pattern or 'none'})")
 
 
@@ -105,6 +129,11 @@ def _set_core_limit(size_bytes: int) -> bool:
         resource.setrlimit(resource.RLIMIT_CORE, (size_bytes, size_bytes))
         return True
     return False
+
+
+def _kernel_version() -> tuple[int, int]:
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int(minor)
 
 
 def _number(setting: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.network import uplink_user, uplink_veth
 from sandbox.network.host_addresses import HostAddresses
 from sandbox.network.refusals import Refusals
-from sandbox.network.router import MOST_MTU_BYTES, Router, Settings
+from sandbox.network.router import Router, Settings
 from sandbox.network.slots import Services, SlotKeeper
 from sandbox.network.uplink import Uplink
 from sandbox.network.upstream import Upstream
@@ -44,7 +44,7 @@ async def assemble(fields: Mapping[str, Any], router_fd: int | None) -> Network:
     router = Router(
         Settings(
             ports=fields["ports"],
-            mtu_bytes=min(MOST_MTU_BYTES, _MTU_BYTES[fields["uplink"]]),
+            mtu_bytes=_MTU_BYTES[fields["uplink"]],
             connections=fields["connections"],
             extra_allowed=allowed,
             extra_blocked=[IPv4Network(text) for text in fields["extra_blocked"]],

@@ -46,9 +46,15 @@ def _map(file: str, text: str) -> None:
     Path("/proc/self", file).write_text(text, encoding="ascii")
 
 
-def set_sysctl(path: str, value: int) -> None:
-    """A setting below /proc/sys of the calling thread's namespaces. Raises OSError."""
-    Path("/proc/sys", path).write_text(str(value), encoding="ascii")
+def sysctl(path: str) -> list[int]:
+    """The numbers of a setting below /proc/sys, of the calling thread's namespaces. Raises
+    OSError."""
+    return [int(word) for word in Path("/proc/sys", path).read_text(encoding="ascii").split()]
+
+
+def set_sysctl(path: str, *values: int) -> None:
+    """Set them. Raises OSError."""
+    Path("/proc/sys", path).write_text(" ".join(map(str, values)), encoding="ascii")
 
 
 def keep_capabilities(*capabilities: int) -> None:

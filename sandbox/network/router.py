@@ -21,10 +21,6 @@ from sandbox.network.rtnetlink import ANYWHERE, Rtnetlink
 
 _T = TypeVar("_T")
 
-MOST_MTU_BYTES = 3200
-"""Of a slot's interface: with what the kernel adds, a packet is within one page of memory, which it
-always has, and slirp4netns carries no more bytes a second by longer ones."""
-
 _FIRST_ADDRESS = int(IPv4Address("198.18.1.0"))
 _ADDRESSES = int(IPv4Address("198.19.255.0")) - _FIRST_ADDRESS  # the last /24 is the uplinks'
 _BACKLOG = 128
@@ -55,7 +51,14 @@ _UNCOUNTED = {
     "net/ipv4/igmp_max_memberships": 0,
     # What is left of a closed connection, 250 bytes, for a minute.
     "net/ipv4/tcp_max_tw_buckets": 1024,
+    # What is learnt of a closed connection's other end lies in a table that the host has once.
+    "net/ipv4/tcp_no_metrics_save": 1,
+    # So does what is left of the kernel's pace of errors.
+    "net/ipv4/icmp_ratemask": 0,
 }
+# Of one connection's buffers, each way. All that a program opens to itself would come to more than
+# a small host grants to TCP.
+_MOST_TCP_BYTES = 1024 * 1024
 # How long the connection table remembers what has ended, or never began.
 _CONNTRACK_TIMEOUTS_S = {
     "tcp_timeout_time_wait": 5,
@@ -70,8 +73,8 @@ _CONNTRACK_TIMEOUTS_S = {
 
 @dataclass(frozen=True)
 class Settings:
-    """`ports`: where the API is listened for in each slot. `mtu_bytes`: of a slot's interface, at
-    most `MOST_MTU_BYTES`. `connections`: most of one slot."""
+    """`ports`: where the API is listened for in each slot. `mtu_bytes`: of a slot's interface and
+    of the uplink. `connections`: most of one slot."""
 
     ports: Sequence[int]
     mtu_bytes: int
@@ -202,7 +205,7 @@ class Router:
             finally:
                 namespaces.enter(self.namespace_fd, namespaces.CLONE_NEWNET)
             undo.callback(self._links.delete_link, slot_interface(slot))
-            offloads.copy_what_is_sent(slot_interface(slot))
+            offloads.send_what_it_looks_like(slot_interface(slot))
             sockets = self._sockets(slot_interface(slot))
             undo.pop_all()
         return namespace_fd, sockets
@@ -212,10 +215,10 @@ class Router:
         # What a killed program left unsent must not keep its namespace alive for minutes.
         namespaces.set_sysctl("net/ipv4/tcp_orphan_retries", 1)
         _bound_uncounted_memory()
-        _limit_loopback(self._low)
+        _limit_by_rules(self._low, self._settings.mtu_bytes)
         interface, address = slot_interface(slot), slot_address(slot)
         self._links.add_veth(interface, _INSIDE, namespace_fd, self._settings.mtu_bytes)
-        offloads.copy_what_is_sent(_INSIDE)
+        offloads.send_what_it_looks_like(_INSIDE)
         with Rtnetlink() as inside:
             inside.bring_up("lo")
             inside.add_address(_INSIDE, address)
@@ -240,7 +243,7 @@ class Router:
 
     def _attach(self, address: str, prefix: int, gateway: str) -> None:
         self._links.add_address(ruleset.UPLINK, address, prefix)
-        self._links.bring_up(ruleset.UPLINK)
+        self._links.bring_up(ruleset.UPLINK, self._settings.mtu_bytes)
         self._links.add_default_route(gateway, ruleset.UPLINK)
 
 
@@ -264,14 +267,19 @@ def _bound_uncounted_memory() -> None:
     for path, value in _UNCOUNTED.items():
         with contextlib.suppress(OSError):  # a kernel that has it for the whole host only
             namespaces.set_sysctl(path, value)
+    for path in ("net/ipv4/tcp_rmem", "net/ipv4/tcp_wmem"):
+        least, *others = namespaces.sysctl(path)
+        namespaces.set_sysctl(path, least, *(min(one, _MOST_TCP_BYTES) for one in others))
 
 
-def _limit_loopback(low: LowDescriptors) -> None:
+def _limit_by_rules(low: LowDescriptors, mtu_bytes: int) -> None:
     with low.nft() as inside:
-        inside.run(ruleset.slot_table())
+        inside.run(ruleset.slot_table(mtu_bytes))
     # Given up by one end and not accepted by the other, it is there as long as the program is.
     lasting = ("established", "close_wait", "unacknowledged", "max_retrans")
-    timeouts_s = _CONNTRACK_TIMEOUTS_S | {f"tcp_timeout_{state}": _FOREVER_S for state in lasting}
+    ended = dict.fromkeys(("tcp_timeout_time_wait", "tcp_timeout_close"), 1)
+    timeouts_s = _CONNTRACK_TIMEOUTS_S | ended
+    timeouts_s |= {f"tcp_timeout_{state}": _FOREVER_S for state in lasting}
     for name, timeout_s in timeouts_s.items():
         namespaces.set_sysctl(f"net/netfilter/nf_conntrack_{name}", timeout_s)
 

@@ -137,7 +137,7 @@ update @refused {{ ip saddr . ip daddr . meta l4proto . th dport counter }}
 """
 
 
-def slot_table() -> str:
+def slot_table(mtu_bytes: int) -> str:
     """For a slot's own namespace. Until a program accepts a connection of its own loopback, its
     memory is counted by no limit of the run; a program that never does could take all that the
     kernel grants the host's TCP. What leaves the slot is counted by the router.
@@ -147,6 +147,9 @@ def slot_table() -> str:
 
     All goes by the router. Whoever tells the kernel not to (MSG_DONTROUTE) has it look for each
     address on the wire itself, in a table of neighbours that the host has once.
+
+    No datagram leaves in parts. What puts them together is one queue for all slots in the router,
+    and in slirp4netns code that a lost part makes fail; and the pace counts datagrams.
     """
     return f"""
 table {TABLE} {{
@@ -165,6 +168,7 @@ table {TABLE} {{
     type filter hook output priority filter; policy accept
     oifname != "lo" meta nfproto ipv4 rt ip nexthop != {API_ADDRESS} \
 reject with icmpx admin-prohibited
+    oifname != "lo" meta l4proto != tcp meta length > {mtu_bytes} drop
     oifname "lo" meta l4proto tcp ct state new ct count over {MOST_TO_ITSELF} \
 reject with tcp reset
   }}

@@ -20,7 +20,10 @@ from sandbox.network.router import Router
 from sandbox.network.uplink import UplinkError
 from sandbox.status import wait_readable
 
-MTU_BYTES = 65520
+# What programs send is one piece of memory for each packet (offloads.py): within a page, with what
+# the kernel adds. By longer ones slirp4netns carries no more bytes a second.
+MTU_BYTES = 3200
+_LONGEST_TO_PROGRAMS_BYTES = 65520
 _ADDRESS, _GATEWAY, _RANGE = "198.19.255.100", "198.19.255.2", "198.19.255.0/24"
 _READY_S = 10.0
 _PROBE_EVERY_S, _PROBE_TIMEOUT_S, _PROBES_MISSED = 2.0, 1.0, 3
@@ -108,7 +111,7 @@ class UserUplink:
                     "--disable-dns",
                     "--netns-type=path",
                     f"--cidr={_RANGE}",
-                    f"--mtu={MTU_BYTES}",
+                    f"--mtu={_LONGEST_TO_PROGRAMS_BYTES}",
                     f"--ready-fd={ready_inner}",
                     f"--exit-fd={exit_inner}",
                     f"/proc/self/fd/{namespace_fd}",

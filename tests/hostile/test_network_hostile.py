@@ -559,6 +559,46 @@ say(time.monotonic() - begun)
     assert _carried(egress_host) - before < 6_000 + 10_000 * result.seen[0]
 
 
+def test_datagrams_that_leave_as_one_are_paced(egress: Box, egress_host: Host) -> None:
+    """UDP_SEGMENT beside the data, where no filter of system calls sees it."""
+    before = _carried(egress_host)
+    result = attempt(
+        egress,
+        f"""
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("{WEB}", 443))
+segments_of_2 = [(socket.IPPROTO_UDP, 103, struct.pack("H", 2))]
+begun = time.monotonic()
+sent = sum(tried(lambda: s.sendmsg([bytes(128)], segments_of_2) and None) == 0 for _ in range(500))
+say(sent, time.monotonic() - begun)
+""",
+    )
+    sent, taken_s = result.seen
+    assert sent > 100
+    assert 1_000 < _carried(egress_host) - before < 6_000 + 10_000 * taken_s
+
+
+def test_a_datagram_that_leaves_in_parts_is_refused(egress: Box) -> None:
+    """Parts that were lost on their way to slirp4netns ended it, and everybody's connections."""
+    result = attempt(
+        egress,
+        f"""
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("{WEB}", 443))
+s.settimeout(10)
+def size(count):
+    s.send(bytes(count))
+    return len(s.recv(70_000))
+whole = size(1400)
+refused = {{tried(lambda: s.send(bytes(60_000)) and None) for _ in range(1000)}}
+say(whole, *refused)
+""",
+    )
+    assert result.seen == [1400 + len("datagram "), errno.EPERM]
+    assert attempt(egress, f"say(reach('{WEB}', 443))").outcome.exit_code == 0
+
+
 def _carried(host: Host) -> int:
-    """Packets that the router has sent by its uplink."""
-    return router_counters(host)["uplink"][9]
+    """Packets that the router has sent by its uplink, or lost there because it was full."""
+    sent = router_counters(host)["uplink"][8:]
+    return sent[1] + sent[3]
