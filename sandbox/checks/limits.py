@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,7 +133,7 @@ def _set_core_limit(size_bytes: int) -> bool:
 
 
 def _kernel_version() -> tuple[int, int]:
-    major, minor = os.uname().release.split(".")[:2]
+    major, minor = re.findall(r"\d+", os.uname().release)[:2]
     return int(major), int(minor)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,42 @@ for finding in check_processes(HostConfig(name="x", slots=64)):
     assert said.startswith(level), said
     if most == 9000 and uid:
         assert "64 runs may have 16384" in said
+
+
+@pytest.mark.parametrize(
+    ("release", "pattern", "level"),
+    [
+        ("6.1.0-38-amd64", "|/usr/share/apport/apport -p%p", "warn"),
+        ("6.12-rc1", "|/usr/lib/systemd/systemd-coredump %P", "ok"),
+        ("6.1.0-38-amd64", "core", "ok"),
+    ],
+)
+def test_crashes_that_are_written_into_the_kernels_log(
+    release: str, pattern: str, level: str, tmp_path: Path
+) -> None:
+    """By kernels before 6.12, and only where a pipe gets the dumps."""
+    (tmp_path / "core_pattern").write_text(pattern)
+    said = run(f"""
+from pathlib import Path
+from types import SimpleNamespace
+from sandbox import HostConfig
+from sandbox.checks import limits
+limits._CORE_PATTERN = Path({str(tmp_path / "core_pattern")!r})
+os.uname = lambda: SimpleNamespace(release={release!r})
+for finding in limits.check_core_dumps(HostConfig(name="x")):
+    print(finding.level.value, finding.what)
+""")
+    assert said.startswith(level), said
+
+
+def test_files_that_the_host_may_have_open() -> None:
+    most = int(Path("/proc/sys/fs/file-max").read_text())
+    said = run(f"""
+from sandbox import HostConfig
+from sandbox.checks.limits import check_files_of_the_host
+for slots in (1, {most} // (256 * 1024) + 1):
+    for finding in check_files_of_the_host(HostConfig(name="x", slots=slots)):
+        print(finding.level.value, finding.what)
+""")
+    assert said.startswith("ok")
+    assert f"\nwarn the host may have {most} files open, and one run 262144" in said
