@@ -20,7 +20,6 @@ from sandbox.network.nft import Nft
 from sandbox.network.rtnetlink import ANYWHERE, Rtnetlink
 
 _T = TypeVar("_T")
-
 _FIRST_ADDRESS = int(IPv4Address("198.18.1.0"))
 _ADDRESSES = int(IPv4Address("198.19.255.0")) - _FIRST_ADDRESS  # the last /24 is the uplinks'
 _BACKLOG = 128
@@ -53,7 +52,7 @@ _UNCOUNTED = {
     "net/ipv4/tcp_max_tw_buckets": 1024,
     # What is learnt of a closed connection's other end lies in a table that the host has once.
     "net/ipv4/tcp_no_metrics_save": 1,
-    # So does what is left of the kernel's pace of errors.
+    # And the kernel's pace of ICMP errors may be one for all.
     "net/ipv4/icmp_ratemask": 0,
 }
 # Of one connection's buffers, each way. All that a program opens to itself would come to more than
