@@ -89,7 +89,7 @@ bad = [b"", b"x", head[:11], head, head + b"\xc0\x0c\0\1\0\1", head + b"\x3f" * 
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect(("198.18.0.1", 53))
 for data in bad:
-    s.send(data)
+    tried(lambda: s.send(data) and None)  # 40,000 bytes do not leave, as a datagram
 streams = [socket.create_connection(("198.18.0.1", 53)) for _ in range(8)]
 for stream, data in zip(streams, bad[4:]):
     tried(lambda: stream.sendall(b"\xff\xff" + data) and None)
