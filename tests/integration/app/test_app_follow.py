@@ -152,6 +152,7 @@ class TestFollow:
         assert reader.outcome()["status_reason"] == "stopped_by_user"
 
     def test_it_ends_when_the_strategy_is_deleted(self, stage: Stage) -> None:
+        stage.start()  # of one that never was, the first look already says that it is stopped
         reader = stage.follow()
         stage.caller.delete(stage.id)
         assert reader.outcome()["status"] == "deleted"
