@@ -9,13 +9,15 @@ import os
 import selectors
 import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sandbox import (
     Host,
+    HostConfig,
     Limits,
     NetworkPolicy,
     Outcome,
@@ -180,3 +182,13 @@ def processes_of_uids(first: int, last: int) -> list[int]:
             its = first <= uid <= last if os.geteuid() == 0 else sandboxed and uid == os.geteuid()
             found += [int(entry.name)] if its and not status["State"].startswith("Z") else []
     return found
+
+
+@contextmanager
+def opened_box(config: HostConfig) -> Iterator[Box]:
+    """A host of its own for one test's runs."""
+    host = Host.open(config)
+    box = Box(host)
+    yield box
+    box.close()
+    host.close()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from attempts import PRELUDE, attempt
-from sealed import HOSTILE_UID, Box
+from sealed import HOSTILE_UID, Box, opened_box
 
-from sandbox import Host, HostConfig
+from sandbox import HostConfig
 
 TRACES = """
 import subprocess
@@ -52,11 +52,8 @@ def one_slot() -> Iterator[Box]:
     config = HostConfig(
         name=f"one-slot-{os.getpid()}", slots=1, ready_slots=1, first_uid=HOSTILE_UID + 50
     )
-    host = Host.open(config)
-    box = Box(host)
-    yield box
-    box.close()
-    host.close()
+    with opened_box(config) as box:
+        yield box
 
 
 def test_an_earlier_run_of_the_same_user_id_leaves_nothing(one_slot: Box) -> None:

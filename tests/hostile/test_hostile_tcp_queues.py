@@ -13,9 +13,9 @@ import pytest
 from attempts import PRELUDE, TCP_PAGES, attempt
 from held_pages import LOST_BYTES, hold_pages_at_the_api
 from ordinary import AnyBox
-from sealed import HOSTILE_UID, Box, wait_until
+from sealed import HOSTILE_UID, Box, opened_box, wait_until
 
-from sandbox import ApiRelay, Host, HostConfig
+from sandbox import ApiRelay, HostConfig
 from sandbox.relief import Bounds, Relief
 
 MEMORY_BYTES = 48 << 20
@@ -85,11 +85,8 @@ def one_host(deaf_api: int) -> Iterator[Box]:
         ready_slots=2,
         first_uid=HOSTILE_UID + 60,
     )
-    host = Host.open(config)
-    box = Box(host)
-    yield box
-    box.close()
-    host.close()
+    with opened_box(config) as box:
+        yield box
 
 
 @pytest.mark.parametrize("place", PLACES)

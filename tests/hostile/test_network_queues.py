@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 from held_pages import LOST_BYTES, hold_pages_at_the_api
 from network_world import World, inside
-from sealed import HOSTILE_UID, Box
+from sealed import HOSTILE_UID, Box, opened_box
 
-from sandbox import ApiRelay, Host, HostConfig
+from sandbox import ApiRelay, HostConfig
 
 
 @pytest.fixture
@@ -25,11 +25,8 @@ def veth_host(world: World) -> Iterator[Box]:
             first_uid=HOSTILE_UID + 70,
             uplink="veth",
         )
-        host = Host.open(config)
-        box = Box(host)
-        yield box
-        box.close()
-        host.close()
+        with opened_box(config) as box:
+            yield box
 
 
 def test_what_waits_at_the_api_is_no_page_of_the_program(veth_host: Box) -> None:
